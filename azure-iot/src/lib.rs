@@ -1,0 +1,1 @@
+//! The language of Azure DPS and IoT Hub: values in, values out.

@@ -1,0 +1,1 @@
+//! Everything that must reach the cloud, and the patience to get it there.

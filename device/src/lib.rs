@@ -1,0 +1,1 @@
+//! The agent: born on the line, wakes up at the customer's site.

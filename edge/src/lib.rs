@@ -1,0 +1,1 @@
+//! The appliance on the factory floor: local CA, API, boards, CLI.

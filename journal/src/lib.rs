@@ -1,0 +1,1 @@
+//! An append-only, hash-chained, fsynced sequence of frames with group commit.

@@ -1,0 +1,1 @@
+//! Whole stories across rooms: the demo, end-to-end tests, load and fault harnesses.

@@ -1,0 +1,1 @@
+//! Where private keys live: file or encrypted file, behind one signing trait.

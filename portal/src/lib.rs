@@ -1,0 +1,1 @@
+//! The machine manufacturer's window: claim, configure, activate.
