@@ -1,1 +1,17 @@
-//! An append-only, hash-chained, fsynced sequence of frames with group commit.
+//! An append-only, hash-chained, fsynced sequence of frames.
+//!
+//! It is for things that must still be true after a power cut: what [`Journal::sync`] returned `Ok` for is on disk.
+//! It knows nothing of what is in a frame.
+//! The format on disk is written down in [`frame`] and [`segment`]; read [`Journal`] first.
+
+mod error;
+pub mod frame;
+mod journal;
+mod reader;
+mod recovery;
+pub mod segment;
+
+pub use error::{OpenError, ReadError, WriteError};
+pub use frame::{Hash, MAX_PAYLOAD, Seq};
+pub use journal::{Journal, Options};
+pub use reader::{FrameRef, Reader};

@@ -1,0 +1,181 @@
+//! What a journal makes of a disk that was cut off, or tampered with.
+
+use std::{fs, path::PathBuf};
+
+use journal::{Journal, OpenError, Options, Seq, WriteError, frame, segment};
+use tempfile::TempDir;
+
+const SMALL: Options = Options { segment_bytes: 4096 };
+
+fn open(dir: &TempDir) -> Result<(Journal, Vec<(Seq, Vec<u8>)>), OpenError> {
+    let mut seen = Vec::new();
+    let journal = Journal::open(dir.path(), SMALL, |at, payload| seen.push((at.seq, payload.to_vec())))?;
+    Ok((journal, seen))
+}
+
+fn write(journal: &mut Journal, payloads: &[&[u8]]) {
+    for payload in payloads {
+        journal.stage(payload).unwrap();
+    }
+    journal.sync().unwrap();
+}
+
+fn first_segment(dir: &TempDir) -> PathBuf {
+    segment::path(dir.path(), 1)
+}
+
+#[test]
+fn frames_are_there_after_reopening_across_segments() {
+    let dir = TempDir::new().unwrap();
+    let (mut journal, _) = open(&dir).unwrap();
+    let payloads: Vec<Vec<u8>> = (0..40).map(|i| vec![b'a' + i as u8 % 26; 300]).collect();
+    let mut refs = Vec::new();
+    for pair in payloads.chunks(2) {
+        refs.extend(pair.iter().map(|payload| journal.stage(payload).unwrap()));
+        journal.sync().unwrap();
+    }
+    let head = journal.head();
+    drop(journal);
+    let (journal, seen) = open(&dir).unwrap();
+    assert_eq!(seen.iter().map(|(_, payload)| payload.clone()).collect::<Vec<_>>(), payloads);
+    assert_eq!((journal.last(), journal.head()), (40, head));
+    assert!(fs::read_dir(dir.path()).unwrap().count() > 3, "several segments and the lock");
+    for (at, payload) in refs.iter().zip(&payloads) {
+        assert_eq!(&journal.reader().read(at).unwrap(), payload);
+    }
+}
+
+#[test]
+fn only_one_writer_at_a_time_and_a_stale_lock_does_not_block() {
+    let dir = TempDir::new().unwrap();
+    let (journal, _) = open(&dir).unwrap();
+    assert!(matches!(open(&dir), Err(OpenError::InUse { .. })));
+    drop(journal);
+    assert!(dir.path().join("lock").exists());
+    open(&dir).unwrap();
+}
+
+#[test]
+fn a_torn_batch_is_cut_at_its_first_bad_frame_wherever_it_was_torn() {
+    let dir = TempDir::new().unwrap();
+    let (mut journal, _) = open(&dir).unwrap();
+    write(&mut journal, &[b"one"]);
+    write(&mut journal, &[b"two", b"three", b"four"]);
+    drop(journal);
+    let whole = fs::read(first_segment(&dir)).unwrap();
+    let batch = segment::HEADER + frame::room(3);
+    let ends =
+        [frame::room(3), frame::room(3) + frame::room(5), frame::room(3) + frame::room(5) + frame::room(4)];
+    for kept in 0..ends[2] - 4 {
+        let mut torn = whole.clone();
+        torn[batch + kept..].fill(0);
+        fs::write(first_segment(&dir), &torn).unwrap();
+        let (mut journal, seen) = open(&dir).unwrap();
+        // The padding after a payload is zero anyway.
+        let good =
+            1 + [3, 5, 4].iter().zip(ends).filter(|(len, end)| kept >= end - (8 - *len % 8) % 8).count();
+        assert_eq!(seen.len(), good, "{kept} bytes of the batch survived");
+        write(&mut journal, &[b"next"]);
+        drop(journal);
+        assert_eq!(open(&dir).unwrap().1.last().unwrap().1, b"next");
+    }
+}
+
+#[test]
+fn damage_to_what_was_once_on_disk_is_refused_and_named() {
+    let dir = TempDir::new().unwrap();
+    let (mut journal, _) = open(&dir).unwrap();
+    write(&mut journal, &[b"one"]);
+    write(&mut journal, &[b"two"]);
+    journal.mark().unwrap();
+    drop(journal);
+    let whole = fs::read(first_segment(&dir)).unwrap();
+    let marked = segment::HEADER + 2 * frame::room(3);
+    for at in 0..marked {
+        let padding = (segment::HEADER..marked).contains(&at)
+            && (at - segment::HEADER) % frame::room(3) >= frame::HEADER + 3;
+        let mut bad = whole.clone();
+        bad[at] ^= 0x10;
+        fs::write(first_segment(&dir), &bad).unwrap();
+        let opened = open(&dir);
+        if padding {
+            assert!(opened.is_ok(), "padding says nothing");
+            continue;
+        }
+        let Err(OpenError::Damaged { segment, .. } | OpenError::Newer { segment, .. }) = opened else {
+            panic!("byte {at} was changed and not noticed");
+        };
+        assert_eq!(segment, first_segment(&dir));
+        assert_eq!(fs::read(first_segment(&dir)).unwrap(), bad, "nothing is changed");
+    }
+}
+
+#[test]
+fn a_missing_or_shortened_segment_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let (mut journal, _) = open(&dir).unwrap();
+    for _ in 0..30 {
+        write(&mut journal, &[&[b'x'; 500]]);
+    }
+    drop(journal);
+    let mut segments: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    segments.retain(|path| path.extension().is_some_and(|extension| extension == "segment"));
+    segments.sort();
+    let saved = fs::read(&segments[1]).unwrap();
+    fs::remove_file(&segments[1]).unwrap();
+    assert!(matches!(open(&dir), Err(OpenError::Damaged { .. })));
+    fs::write(&segments[1], &saved[..1000]).unwrap();
+    assert!(matches!(open(&dir), Err(OpenError::Damaged { .. })));
+    fs::write(&segments[1], saved).unwrap();
+    assert_eq!(open(&dir).unwrap().1.len(), 30);
+}
+
+#[test]
+fn an_interrupted_creation_of_a_segment_is_swept_away() {
+    let dir = TempDir::new().unwrap();
+    drop(open(&dir).unwrap());
+    fs::write(dir.path().join("next.tmp"), b"half").unwrap();
+    open(&dir).unwrap();
+    assert!(!dir.path().join("next.tmp").exists());
+}
+
+#[test]
+fn an_idle_journal_marks_once_how_far_it_is_on_disk() {
+    let dir = TempDir::new().unwrap();
+    let (mut journal, _) = open(&dir).unwrap();
+    journal.mark().unwrap();
+    assert_eq!(journal.last(), 0, "an empty journal has nothing to say");
+    write(&mut journal, &[b"one"]);
+    journal.mark().unwrap();
+    journal.mark().unwrap();
+    assert_eq!(journal.last(), 2);
+    let bytes = fs::read(first_segment(&dir)).unwrap();
+    let frame::Found::Frame(mark) = frame::decode(&bytes[segment::HEADER + frame::room(3)..]) else {
+        panic!("no mark");
+    };
+    assert_eq!((mark.durable, mark.payload), (1, &b""[..]));
+}
+
+#[test]
+fn a_payload_that_is_too_large_is_refused_and_harms_nothing() {
+    let dir = TempDir::new().unwrap();
+    let (mut journal, _) = open(&dir).unwrap();
+    assert!(matches!(journal.stage(&[0; 5000]), Err(WriteError::TooLarge { bytes: 5000 })));
+    write(&mut journal, &[b"fine"]);
+    assert_eq!(journal.durable(), 1);
+}
+
+#[test]
+fn a_failed_write_is_final() {
+    let dir = TempDir::new().unwrap();
+    let (mut journal, _) = open(&dir).unwrap();
+    write(&mut journal, &[b"one"]);
+    // The next segment cannot be made: its folder is gone.
+    let moved = dir.path().with_extension("gone");
+    fs::rename(dir.path(), &moved).unwrap();
+    let failure = std::iter::repeat_with(|| journal.stage(&[b'x'; 1000])).find_map(Result::err).unwrap();
+    assert!(matches!(failure, WriteError::Failed { .. }));
+    fs::rename(&moved, dir.path()).unwrap();
+    assert!(matches!(journal.stage(b"again"), Err(WriteError::Failed { .. })));
+    assert!(matches!(journal.sync(), Err(WriteError::Failed { .. })));
+}
