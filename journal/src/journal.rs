@@ -8,8 +8,8 @@ use std::{
 };
 
 use crate::{
-    error::{OpenError, WriteError, at},
-    frame::{self, Hash, MAX_PAYLOAD, Seq},
+    error::{OpenError, ReadError, WriteError, at},
+    frame::{self, Found, Hash, MAX_PAYLOAD, Seq},
     reader::{FrameRef, Reader},
     recovery, segment,
 };
@@ -118,6 +118,32 @@ impl Journal {
     #[must_use]
     pub fn reader(&self) -> Reader {
         Reader::new(&self.dir)
+    }
+
+    /// Shows every synced frame from number `from` on to `visit`, in order, until it fails.
+    pub fn replay<E: From<ReadError>>(
+        &self,
+        from: Seq,
+        mut visit: impl FnMut(FrameRef, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let damaged = |what: String| ReadError::Damaged { seq: from, what };
+        let mut firsts = segment::list(&self.dir).map_err(|error| damaged(error.to_string()))?;
+        let begin = firsts.partition_point(|&first| first <= from).saturating_sub(1);
+        for first in firsts.drain(begin..) {
+            let path = segment::path(&self.dir, first);
+            let bytes = fs::read(&path).map_err(|source| ReadError::Io { path, source })?;
+            let mut offset = segment::HEADER;
+            while let Found::Frame(found) = frame::decode(&bytes[offset.min(bytes.len())..]) {
+                if found.seq >= from {
+                    visit(FrameRef { segment: first, offset: offset as u64, seq: found.seq }, found.payload)?;
+                }
+                if found.seq == self.durable {
+                    return Ok(());
+                }
+                offset += frame::room(found.payload.len());
+            }
+        }
+        Ok(())
     }
 
     /// Adds a frame to what the next [`Journal::sync`] writes.

@@ -1,1 +1,27 @@
-//! A daemon's durable truth: events in the journal, a sled index and queue that can be rebuilt.
+//! A daemon's durable truth: events in a journal, and a sled index that can be rebuilt from them.
+//!
+//! [`Ledger::commit`] takes a *decision*: a closure that looks at the state and returns events or a refusal.
+//! It runs in the one writer thread, so looking and writing are one step, and it is answered once its events are on disk.
+//! [`Event::apply`] turns an event into index changes; living and recovering call the same function, so the index may be
+//! deleted at any time.
+//!
+//! Read [`event`] for what a program brings, [`Ledger`] for what it gets, and `core` for what happens in between.
+
+mod changes;
+mod core;
+mod error;
+pub mod event;
+mod index;
+mod ledger;
+mod recovery;
+mod writer;
+
+pub use journal::{FrameRef, Seq};
+
+pub use crate::{
+    changes::{Changes, View},
+    core::{Committed, Decision},
+    error::{CommitError, OpenError, ReadError, Unavailable},
+    event::{Applied, Entry, Event, Stamp},
+    ledger::{Ledger, Options, Status},
+};
