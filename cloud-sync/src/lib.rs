@@ -1,1 +1,37 @@
 //! Everything that must reach the cloud, and the patience to get it there.
+//!
+//! A program puts into its ledger what it [`Want`]s the cloud to know about a unit; a [`Worker`] tells Azure DPS, at a
+//! polite pace, as often as it takes, and commits how it ended.
+//! The edge announces units with it and the portal activates devices: same worker, same books, other events.
+//!
+//! Read in this order: [`state`] (where a unit stands), [`books`] (how that lives in a ledger), [`announce`] and
+//! [`activate`] (what is said to DPS), [`mind`] (when), [`Worker`] (the shell around them).
+
+pub mod activate;
+pub mod announce;
+pub mod answer;
+pub mod books;
+mod bucket;
+pub mod claim;
+mod cloud;
+mod config;
+pub mod conversation;
+mod delays;
+mod event;
+pub mod link;
+pub mod mind;
+pub mod state;
+mod work;
+mod worker;
+
+pub use crate::{
+    bucket::Bucket,
+    cloud::{Cloud, CloudError},
+    config::CloudConfig,
+    delays::Delays,
+    event::CloudEvent,
+    link::{Cause, Link, LinkState},
+    state::{State, Want, Why},
+    work::{Activation, Announcement, Outcome, Provenance, Work},
+    worker::{Describe, Worker},
+};

@@ -1,5 +1,7 @@
 //! What a journal makes of a disk that was cut off, or tampered with.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::{fs, path::PathBuf};
 
 use journal::{Journal, OpenError, Options, Seq, WriteError, frame, segment};
@@ -7,7 +9,10 @@ use tempfile::TempDir;
 
 const SMALL: Options = Options { segment_bytes: 4096 };
 
-fn open(dir: &TempDir) -> Result<(Journal, Vec<(Seq, Vec<u8>)>), OpenError> {
+/// The frames that were seen while opening.
+type Seen = Vec<(Seq, Vec<u8>)>;
+
+fn open(dir: &TempDir) -> Result<(Journal, Seen), OpenError> {
     let mut seen = Vec::new();
     let journal = Journal::open(dir.path(), SMALL, |at, payload| seen.push((at.seq, payload.to_vec())))?;
     Ok((journal, seen))

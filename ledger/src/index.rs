@@ -21,6 +21,9 @@ const VERSION: &[u8] = b"\0version";
 /// A stored value: who wrote it last, and the JSON.
 pub(crate) type Stored = (Seq, Vec<u8>);
 
+/// A key and the JSON under it.
+pub(crate) type Found = (Vec<u8>, Vec<u8>);
+
 /// What a group commit changes: key to value, or to nothing.
 pub(crate) type Batch<'a> = Box<dyn Iterator<Item = (&'a [u8], Option<&'a Stored>)> + 'a>;
 
@@ -79,7 +82,7 @@ impl Index {
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ReadError> {
+    ) -> Result<Vec<Found>, ReadError> {
         let start = after.map_or_else(|| prefix.to_vec(), |after| [after, &[0]].concat());
         let mut found = Vec::new();
         for record in self.db.range(start..) {

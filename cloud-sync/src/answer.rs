@@ -1,0 +1,118 @@
+//! One request to DPS and its answer, and which answers are about the link rather than about what was asked.
+
+use std::time::Duration;
+
+use azure_iot::ErrorBody;
+use serde_json::Value;
+
+use crate::link::Cause;
+
+/// A request to the DPS service API.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// What to do with it.
+    pub method: Method,
+    /// The path, percent-encoded, without query.
+    pub path: String,
+    /// The ETag that must still be current.
+    pub if_match: Option<String>,
+    /// The body.
+    pub body: Option<Value>,
+    /// How many operations it counts as.
+    pub cost: u32,
+}
+
+/// The methods that we use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Read.
+    Get,
+    /// Create, or with `If-Match` replace.
+    Put,
+    /// Bulk.
+    Post,
+}
+
+/// What came back.
+#[derive(Debug, Clone, Default)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// How long the server wants to be left alone.
+    pub retry_after: Option<Duration>,
+    /// Whether the body says that it is JSON.
+    pub json: bool,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// The link's trouble: nothing was learned about the unit, and the same request will be made again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// What stands in the way.
+    pub cause: Cause,
+    /// What was seen.
+    pub detail: String,
+    /// How long the server wants to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+impl Answer {
+    /// Sorts out the answers that are about the link. What remains is DPS speaking about what was asked.
+    pub fn check(self) -> Result<Self, Trouble> {
+        let cause = match self.status {
+            429 => Cause::Busy,
+            401 | 403 => Cause::Unauthorized,
+            500.. | 408 => Cause::Service,
+            // A proxy that wants a login, a portal that redirects or answers with a page of its own.
+            407 | 300..=399 => Cause::Stranger,
+            200..=299 if !self.json && !self.body.is_empty() => Cause::Stranger,
+            _ => return Ok(self),
+        };
+        Err(Trouble { cause, detail: self.summary(), retry_after: self.retry_after })
+    }
+
+    /// The body as `T`; a body that is something else means that we do not talk to DPS.
+    pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, Trouble> {
+        serde_json::from_slice(&self.body).map_err(|error| Trouble {
+            cause: Cause::Stranger,
+            detail: format!("an answer that is not of DPS: {error}"),
+            retry_after: None,
+        })
+    }
+
+    /// Status, code and message, for a person.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        match serde_json::from_slice::<ErrorBody>(&self.body) {
+            Ok(body) => format!("{} / {}: {}", self.status, body.error_code, body.message),
+            Err(_) => format!("HTTP {}", self.status),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(status: u16, json: bool, body: &str, expected: Option<Cause>) {
+        let answer = Answer { status, retry_after: None, json, body: body.into() };
+        assert_eq!(answer.check().err().map(|trouble| trouble.cause), expected, "{status} {body}");
+    }
+
+    #[test]
+    fn what_is_about_the_link_is_told_from_what_is_about_the_unit() {
+        check(200, true, "{}", None);
+        check(204, false, "", None);
+        for status in [400, 404, 409, 412] {
+            check(status, true, "{}", None);
+        }
+        check(200, false, "<html>Please log in</html>", Some(Cause::Stranger));
+        check(302, false, "", Some(Cause::Stranger));
+        check(407, false, "", Some(Cause::Stranger));
+        check(429, true, "{}", Some(Cause::Busy));
+        check(401, true, "{}", Some(Cause::Unauthorized));
+        check(403, true, "{}", Some(Cause::Unauthorized));
+        check(503, false, "", Some(Cause::Service));
+    }
+}

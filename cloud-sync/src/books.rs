@@ -1,0 +1,215 @@
+//! How standings live in a program's index, and the books that must always balance:
+//! enqueued = settled + waiting + held + superseded.
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `cloud/{id}` | [`Record`] |
+//! | `wait/{seq, 16 hex digits}/{id}` | the id: what waits, oldest first |
+//! | `held/{id}` | the id: what needs a person |
+//! | `books/{name}` | a counter |
+//! | `link` | [`LinkRecord`] |
+//!
+//! A program's `Event::apply` calls [`want`] and [`record`]; nothing else writes under these keys.
+
+use azure_iot::RegistrationId;
+use ledger::{Applied, Changes, Event, FrameRef, Ledger, ReadError, Seq, View};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::{
+    event::CloudEvent,
+    link::LinkState,
+    state::{Happening, State, Want, after},
+};
+
+/// A unit's standing, and where to find what is to be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The standing.
+    #[serde(flatten)]
+    pub state: State,
+    /// The frame of the event that wanted it.
+    pub wanted: FrameRef,
+    /// When that was.
+    #[serde(with = "time::serde::rfc3339")]
+    pub since: OffsetDateTime,
+}
+
+/// The way to the cloud, as last written down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkRecord {
+    /// How it is.
+    #[serde(flatten)]
+    pub state: LinkState,
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    pub since: OffsetDateTime,
+}
+
+/// How many jobs there are, and what became of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Books {
+    /// Ever wanted.
+    pub enqueued: i64,
+    /// Told, and accepted.
+    pub settled: i64,
+    /// Still to be told.
+    pub waiting: i64,
+    /// In need of a person.
+    pub held: i64,
+    /// Replaced by a later want before they were told.
+    pub superseded: i64,
+}
+
+impl Books {
+    /// Whether nothing was lost and nothing was counted twice.
+    #[must_use]
+    pub fn balance(&self) -> bool {
+        self.enqueued == self.settled + self.waiting + self.held + self.superseded
+    }
+
+    fn read<E>(mut counter: impl FnMut(&[u8]) -> Result<i64, E>) -> Result<Self, E> {
+        Ok(Self {
+            enqueued: counter(ENQUEUED)?,
+            settled: counter(SETTLED)?,
+            waiting: counter(WAITING)?,
+            held: counter(HELD)?,
+            superseded: counter(SUPERSEDED)?,
+        })
+    }
+}
+
+const ENQUEUED: &[u8] = b"books/enqueued";
+const SETTLED: &[u8] = b"books/settled";
+const WAITING: &[u8] = b"books/waiting";
+const HELD: &[u8] = b"books/held";
+const SUPERSEDED: &[u8] = b"books/superseded";
+const LINK: &[u8] = b"link";
+const QUEUE: &[u8] = b"wait/";
+
+/// Applies that `want` is wanted for `id`; the event that says so is the one at `at`.
+pub fn want(changes: &mut Changes<'_>, at: &Applied<'_>, id: &RegistrationId, want: Want, epoch: u32) {
+    step(changes, at, id, Happening::Wanted { want, epoch });
+}
+
+/// Applies what a worker wrote.
+pub fn record(changes: &mut Changes<'_>, at: &Applied<'_>, event: &CloudEvent) {
+    match event {
+        CloudEvent::Accepted { id, epoch } => step(changes, at, id, Happening::Accepted { epoch: *epoch }),
+        CloudEvent::Held { id, epoch, why } => {
+            step(changes, at, id, Happening::Stopped { epoch: *epoch, why: why.clone() });
+        }
+        CloudEvent::LinkChanged { to } => changes.put(LINK, &LinkRecord { state: to.clone(), since: at.at }),
+    }
+}
+
+/// The one place where a standing changes (law 5).
+fn step(changes: &mut Changes<'_>, at: &Applied<'_>, id: &RegistrationId, happening: Happening) {
+    let key = record_key(id);
+    if changes.includes(&key) {
+        return;
+    }
+    let before: Option<Record> = changes.get(&key);
+    let wanted = matches!(happening, Happening::Wanted { .. });
+    let Ok(state) = after(before.as_ref().map(|record| &record.state), happening, at.at) else { return };
+    if wanted {
+        changes.add(ENQUEUED, 1);
+    }
+    if let Some(before) = &before {
+        leave(changes, id, before, wanted);
+    }
+    let record = match before {
+        Some(before) if !wanted => Record { state, ..before },
+        _ => Record { state, wanted: at.frame, since: at.at },
+    };
+    enter(changes, id, &record);
+    changes.put(&key, &record);
+}
+
+fn leave(changes: &mut Changes<'_>, id: &RegistrationId, before: &Record, superseded: bool) {
+    match before.state {
+        State::Waiting { .. } => {
+            changes.remove(&queue_key(before.wanted.seq, id));
+            changes.add(WAITING, -1);
+        }
+        State::Held { .. } => {
+            changes.remove(&held_key(id));
+            changes.add(HELD, -1);
+        }
+        State::Settled { .. } => return,
+    }
+    if superseded {
+        changes.add(SUPERSEDED, 1);
+    }
+}
+
+fn enter(changes: &mut Changes<'_>, id: &RegistrationId, record: &Record) {
+    match record.state {
+        State::Waiting { .. } => {
+            changes.put(&queue_key(record.wanted.seq, id), id);
+            changes.add(WAITING, 1);
+        }
+        State::Held { .. } => {
+            changes.put(&held_key(id), id);
+            changes.add(HELD, 1);
+        }
+        State::Settled { .. } => changes.add(SETTLED, 1),
+    }
+}
+
+/// A unit's standing, for a decision.
+#[must_use]
+pub fn standing(view: &View<'_>, id: &RegistrationId) -> Option<Record> {
+    view.get(&record_key(id))
+}
+
+/// A unit's committed standing.
+pub fn committed<E: Event>(ledger: &Ledger<E>, id: &RegistrationId) -> Result<Option<Record>, ReadError> {
+    ledger.get(&record_key(id))
+}
+
+/// The committed books.
+pub fn balance<E: Event>(ledger: &Ledger<E>) -> Result<Books, ReadError> {
+    Books::read(|key| ledger.counter(key))
+}
+
+/// The way to the cloud, as last written down; `None` before the first try.
+pub fn link<E: Event>(ledger: &Ledger<E>) -> Result<Option<LinkRecord>, ReadError> {
+    ledger.get(LINK)
+}
+
+/// When the oldest waiting job was wanted; `None` when nothing waits.
+pub fn oldest<E: Event>(ledger: &Ledger<E>) -> Result<Option<OffsetDateTime>, ReadError> {
+    let Some(id) = waiting(ledger, None, 1)?.pop().map(|(_, id)| id) else { return Ok(None) };
+    Ok(committed(ledger, &id)?.map(|record| record.since))
+}
+
+/// Up to `limit` waiting units, oldest first, behind the key `after`; the keys are for the next page.
+pub fn waiting<E: Event>(
+    ledger: &Ledger<E>,
+    after: Option<&[u8]>,
+    limit: usize,
+) -> Result<Vec<(Vec<u8>, RegistrationId)>, ReadError> {
+    ledger.scan(QUEUE, after, limit)
+}
+
+/// Up to `limit` units that need a person, in the order of their ids, behind the key `after`.
+pub fn held<E: Event>(
+    ledger: &Ledger<E>,
+    after: Option<&[u8]>,
+    limit: usize,
+) -> Result<Vec<(Vec<u8>, RegistrationId)>, ReadError> {
+    ledger.scan(b"held/", after, limit)
+}
+
+fn record_key(id: &RegistrationId) -> Vec<u8> {
+    format!("cloud/{id}").into_bytes()
+}
+
+fn held_key(id: &RegistrationId) -> Vec<u8> {
+    format!("held/{id}").into_bytes()
+}
+
+fn queue_key(seq: Seq, id: &RegistrationId) -> Vec<u8> {
+    format!("wait/{seq:016x}/{id}").into_bytes()
+}

@@ -1,0 +1,20 @@
+//! What the conversations with DPS have in common: they are stepped with answers, and do no I/O.
+
+use azure_iot::RegistrationId;
+
+use crate::{
+    answer::{Answer, Call, Trouble},
+    work::Outcome,
+};
+
+/// A conversation about some units: says what to ask next, and in the end how it went.
+///
+/// Every request may be repeated from the start after a crash or a lost reply, and ends the same way.
+pub trait Conversation: Send {
+    /// The next request; `None` when everything was said.
+    fn next(&self) -> Option<Call>;
+    /// Takes the answer to it, one that [`Answer::check`] let pass.
+    fn hear(&mut self, answer: &Answer) -> Result<(), Trouble>;
+    /// What is known so far, also after trouble.
+    fn outcomes(self: Box<Self>) -> Vec<(RegistrationId, Outcome)>;
+}

@@ -1,0 +1,33 @@
+//! What a worker writes into its program's ledger.
+
+use azure_iot::RegistrationId;
+use serde::{Deserialize, Serialize};
+
+use crate::{link::LinkState, state::Why};
+
+/// Something that the cloud, or the way to it, has done. Part of a program's event as `cloud`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum CloudEvent {
+    /// The cloud has what was wanted.
+    Accepted {
+        /// The unit.
+        id: RegistrationId,
+        /// The pass that was told.
+        epoch: u32,
+    },
+    /// The cloud disagrees, and asking again will not help.
+    Held {
+        /// The unit.
+        id: RegistrationId,
+        /// The pass that was told.
+        epoch: u32,
+        /// What the matter is.
+        why: Why,
+    },
+    /// The way to the cloud opened or closed. Written once per change, never per try.
+    LinkChanged {
+        /// How it is now.
+        to: LinkState,
+    },
+}

@@ -1,0 +1,199 @@
+//! Where a unit stands with the cloud: one pure, total function.
+//!
+//! ```text
+//! Waiting ── Accepted ─▶ Settled          a new want replaces a waiting or held one (Superseded)
+//!    └────── Stopped ──▶ Held             an outcome for another epoch is ignored
+//! ```
+//!
+//! Nothing is stored about a request in flight: every request is safe to repeat.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+/// What the cloud is to be told about a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Want {
+    /// A unit was issued: there shall be a disabled enrollment with its certificate.
+    Announce,
+    /// A device was claimed: its enrollment shall be enabled, with this twin and these hubs.
+    Activate,
+}
+
+/// Why a job stopped and a person should look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Why {
+    /// A stable code: `conflict`, `rejected`, `claim-mismatch`, `no-claim`, `scrapped`.
+    pub code: String,
+    /// A sentence for that person.
+    pub detail: String,
+}
+
+/// Where a unit stands with the cloud.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum State {
+    /// The cloud has yet to be told.
+    Waiting {
+        /// What.
+        want: Want,
+        /// Which pass of the unit this is about.
+        epoch: u32,
+    },
+    /// The cloud has it.
+    Settled {
+        /// What.
+        want: Want,
+        /// Which pass of the unit this is about.
+        epoch: u32,
+        /// Since when.
+        #[serde(with = "time::serde::rfc3339")]
+        at: OffsetDateTime,
+    },
+    /// The cloud disagrees; a person decides.
+    Held {
+        /// What was wanted.
+        want: Want,
+        /// Which pass of the unit this is about.
+        epoch: u32,
+        /// What the matter is.
+        why: Why,
+        /// Since when.
+        #[serde(with = "time::serde::rfc3339")]
+        at: OffsetDateTime,
+    },
+}
+
+impl State {
+    /// Which pass of the unit this is about.
+    #[must_use]
+    pub fn epoch(&self) -> u32 {
+        match self {
+            Self::Waiting { epoch, .. } | Self::Settled { epoch, .. } | Self::Held { epoch, .. } => *epoch,
+        }
+    }
+
+    /// What is or was wanted.
+    #[must_use]
+    pub fn want(&self) -> Want {
+        match self {
+            Self::Waiting { want, .. } | Self::Settled { want, .. } | Self::Held { want, .. } => *want,
+        }
+    }
+}
+
+/// What can happen to a unit's standing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happening {
+    /// The program wants something told.
+    Wanted {
+        /// What.
+        want: Want,
+        /// For which pass of the unit.
+        epoch: u32,
+    },
+    /// The cloud has it.
+    Accepted {
+        /// The pass that was told.
+        epoch: u32,
+    },
+    /// Asking again will not help.
+    Stopped {
+        /// The pass that was told.
+        epoch: u32,
+        /// What the matter is.
+        why: Why,
+    },
+}
+
+/// Why a happening changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ignored {
+    /// It is about a pass that a later one has replaced, or one that was never asked for.
+    OtherEpoch,
+    /// Nothing is waiting for an outcome.
+    NotWaiting,
+}
+
+/// Where a unit stands after `happening`. Total: what does not fit is ignored, with the reason, and never a panic.
+pub fn after(before: Option<&State>, happening: Happening, at: OffsetDateTime) -> Result<State, Ignored> {
+    match (before, happening) {
+        (Some(before), Happening::Wanted { epoch, .. }) if epoch <= before.epoch() => {
+            Err(Ignored::OtherEpoch)
+        }
+        (_, Happening::Wanted { want, epoch }) => Ok(State::Waiting { want, epoch }),
+        (None, Happening::Accepted { .. } | Happening::Stopped { .. }) => Err(Ignored::NotWaiting),
+        (Some(before), Happening::Accepted { epoch } | Happening::Stopped { epoch, .. })
+            if epoch != before.epoch() =>
+        {
+            Err(Ignored::OtherEpoch)
+        }
+        (Some(State::Waiting { want, epoch }), Happening::Accepted { .. }) => {
+            Ok(State::Settled { want: *want, epoch: *epoch, at })
+        }
+        (Some(State::Waiting { want, epoch }), Happening::Stopped { why, .. }) => {
+            Ok(State::Held { want: *want, epoch: *epoch, why, at })
+        }
+        (Some(State::Settled { .. } | State::Held { .. }), _) => Err(Ignored::NotWaiting),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+    fn why() -> Why {
+        Why { code: "conflict".into(), detail: "another key".into() }
+    }
+
+    fn waiting(epoch: u32) -> State {
+        State::Waiting { want: Want::Announce, epoch }
+    }
+
+    fn settled(epoch: u32) -> State {
+        State::Settled { want: Want::Announce, epoch, at: NOW }
+    }
+
+    fn held(epoch: u32) -> State {
+        State::Held { want: Want::Announce, epoch, why: why(), at: NOW }
+    }
+
+    fn check(before: Option<State>, happening: Happening, expected: Result<State, Ignored>) {
+        assert_eq!(after(before.as_ref(), happening.clone(), NOW), expected, "{before:?} and {happening:?}");
+    }
+
+    #[test]
+    fn a_new_want_waits_whatever_was_before() {
+        let wanted = |epoch| Happening::Wanted { want: Want::Announce, epoch };
+        check(None, wanted(1), Ok(waiting(1)));
+        for before in [waiting(1), settled(1), held(1)] {
+            check(Some(before), wanted(2), Ok(waiting(2)));
+        }
+    }
+
+    #[test]
+    fn a_want_of_the_same_or_an_older_epoch_changes_nothing() {
+        for before in [waiting(2), settled(2), held(2)] {
+            for epoch in [1, 2] {
+                let wanted = Happening::Wanted { want: Want::Announce, epoch };
+                check(Some(before.clone()), wanted, Err(Ignored::OtherEpoch));
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_waiting_unit_takes_an_outcome_and_only_one_of_its_epoch() {
+        let stopped = |epoch| Happening::Stopped { epoch, why: why() };
+        check(Some(waiting(2)), Happening::Accepted { epoch: 2 }, Ok(settled(2)));
+        check(Some(waiting(2)), stopped(2), Ok(held(2)));
+        check(Some(waiting(2)), Happening::Accepted { epoch: 1 }, Err(Ignored::OtherEpoch));
+        check(Some(waiting(2)), stopped(3), Err(Ignored::OtherEpoch));
+        for before in [settled(2), held(2)] {
+            check(Some(before.clone()), Happening::Accepted { epoch: 2 }, Err(Ignored::NotWaiting));
+            check(Some(before), stopped(2), Err(Ignored::NotWaiting));
+        }
+        check(None, Happening::Accepted { epoch: 1 }, Err(Ignored::NotWaiting));
+    }
+}

@@ -1,0 +1,115 @@
+//! The books balance, whatever happens and in whichever order, also after the index was rebuilt.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use azure_iot::RegistrationId;
+use cloud_sync::{
+    Cause, CloudEvent, LinkState, Want, Why,
+    books::{self, Books},
+};
+use ledger::{Applied, Changes, Decision, Event, Ledger, Options, Stamp, View};
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+use time::OffsetDateTime;
+
+/// A program with nothing but wants.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Shop {
+    Wanted { id: RegistrationId, epoch: u32 },
+    Cloud(CloudEvent),
+}
+
+impl Event for Shop {
+    fn apply(&self, at: &Applied<'_>, changes: &mut Changes<'_>) {
+        match self {
+            Self::Wanted { id, epoch } => books::want(changes, at, id, Want::Announce, *epoch),
+            Self::Cloud(event) => books::record(changes, at, event),
+        }
+    }
+}
+
+fn any_event() -> impl Strategy<Value = Shop> {
+    let id = prop_oneof![Just("a"), Just("b")].prop_map(|id| id.parse::<RegistrationId>().unwrap());
+    (id, 1u32..5, 0..4).prop_map(|(id, epoch, kind)| match kind {
+        0 | 1 => Shop::Wanted { id, epoch },
+        2 => Shop::Cloud(CloudEvent::Accepted { id, epoch }),
+        _ => Shop::Cloud(CloudEvent::Held {
+            id,
+            epoch,
+            why: Why { code: "conflict".into(), detail: String::new() },
+        }),
+    })
+}
+
+async fn write(ledger: &Ledger<Shop>, events: Vec<Shop>) {
+    let stamp = Stamp { at: OffsetDateTime::UNIX_EPOCH, actor: "test".into() };
+    let decide = move |_: &View<'_>| Ok::<_, ()>(Decision { events, answer: () });
+    ledger.commit(stamp, decide).await.unwrap();
+}
+
+fn open(dir: &TempDir) -> Ledger<Shop> {
+    let journal = journal_options();
+    Ledger::open(dir.path(), &Options { journal, cache_bytes: 1 << 20 }).unwrap()
+}
+
+fn journal_options() -> journal::Options {
+    journal::Options { segment_bytes: 64 << 10 }
+}
+
+fn look(ledger: &Ledger<Shop>) -> (Books, Vec<RegistrationId>, Vec<RegistrationId>) {
+    let ids = |found: Vec<(Vec<u8>, RegistrationId)>| found.into_iter().map(|(_, id)| id).collect();
+    let waiting = books::waiting(ledger, None, 100).unwrap();
+    let held = books::held(ledger, None, 100).unwrap();
+    (books::balance(ledger).unwrap(), ids(waiting), ids(held))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn the_books_balance_and_agree_with_the_queue(commits in prop::collection::vec(prop::collection::vec(any_event(), 1..4), 1..12)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let dir = TempDir::new().unwrap();
+            let ledger = open(&dir);
+            for events in commits {
+                write(&ledger, events).await;
+                let (books, waiting, held) = look(&ledger);
+                assert!(books.balance(), "{books:?}");
+                assert_eq!((books.waiting, books.held), (waiting.len() as i64, held.len() as i64), "{books:?}");
+            }
+            let live = look(&ledger);
+            ledger.close().await;
+            std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+            assert_eq!(look(&open(&dir)), live);
+        });
+    }
+}
+
+#[tokio::test]
+async fn what_waits_is_told_oldest_first_and_leaves_the_queue_once_settled() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(&dir);
+    let id = |id: &str| id.parse::<RegistrationId>().unwrap();
+    for name in ["z", "a", "m"] {
+        write(&ledger, vec![Shop::Wanted { id: id(name), epoch: 1 }]).await;
+    }
+    assert_eq!(look(&ledger).1, [id("z"), id("a"), id("m")]);
+    write(&ledger, vec![Shop::Cloud(CloudEvent::Accepted { id: id("a"), epoch: 1 })]).await;
+    assert_eq!(look(&ledger).1, [id("z"), id("m")]);
+    write(&ledger, vec![Shop::Wanted { id: id("z"), epoch: 2 }]).await;
+    assert_eq!(look(&ledger).1, [id("m"), id("z")], "a new want queues again");
+    let books = books::balance(&ledger).unwrap();
+    assert_eq!(books, Books { enqueued: 4, settled: 1, waiting: 2, held: 0, superseded: 1 });
+}
+
+#[tokio::test]
+async fn the_link_is_remembered_with_the_time_of_its_change() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(&dir);
+    assert_eq!(books::link(&ledger).unwrap(), None);
+    let down = LinkState::Down { cause: Cause::Unreachable, detail: "refused".into() };
+    write(&ledger, vec![Shop::Cloud(CloudEvent::LinkChanged { to: down.clone() })]).await;
+    assert_eq!(books::link(&ledger).unwrap().unwrap().state, down);
+}

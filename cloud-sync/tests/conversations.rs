@@ -1,0 +1,216 @@
+//! What is said to DPS, and what is made of its answers. The answers are the recorded shapes of the protocol notes.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use azure_iot::{RegistrationId, enrollment::InitialTwin};
+use cloud_sync::{
+    Activation, Announcement, Outcome, Provenance,
+    activate::Activating,
+    announce::Announcing,
+    answer::{Answer, Call, Method},
+    claim::{ClaimCode, ClaimRecord},
+    conversation::Conversation,
+};
+use serde_json::{Value, json};
+
+fn code() -> ClaimCode {
+    ClaimCode::from_bits([7; 10])
+}
+
+fn unit(id: &str) -> Announcement {
+    Announcement {
+        id: id.parse().unwrap(),
+        certificate: b"a certificate".to_vec(),
+        thumbprint: "AB".repeat(32),
+        provenance: Provenance { box_id: "box-1".into(), generation: 1, epoch: 1, seq: 9, scrapped: false },
+        claim: ClaimRecord::new(1, &[1; 16], &code()),
+    }
+}
+
+fn answer(status: u16, body: Value) -> Answer {
+    Answer { status, retry_after: None, json: true, body: body.to_string().into_bytes() }
+}
+
+/// Leads a conversation through `answers`; returns what was asked and how it ended.
+fn talk(
+    mut conversation: Box<dyn Conversation>,
+    answers: Vec<Answer>,
+) -> (Vec<Call>, Vec<(String, Outcome)>) {
+    let mut calls = Vec::new();
+    for answer in answers {
+        calls.push(conversation.next().expect("another question"));
+        conversation.hear(&answer).unwrap();
+    }
+    assert_eq!(conversation.next(), None, "nothing more to ask");
+    let outcomes =
+        conversation.outcomes().into_iter().map(|(id, outcome)| (id.to_string(), outcome)).collect();
+    (calls, outcomes)
+}
+
+fn announcing(ids: &[&str]) -> Box<dyn Conversation> {
+    Box::new(Announcing::new(ids.iter().map(|id| unit(id)).collect()))
+}
+
+fn exists(id: &str) -> Value {
+    json!({ "registrationId": id, "errorCode": 409_201, "errorStatus": "Enrollment already exists." })
+}
+
+fn record(thumbprint: &str, status: &str) -> Value {
+    json!({
+        "registrationId": "a", "etag": "abc", "provisioningStatus": status,
+        "attestation": { "type": "x509", "x509": { "clientCertificates": { "primary": { "info": {
+            "subjectName": "CN=a", "sha1Thumbprint": "00", "sha256Thumbprint": thumbprint, "issuerName": "CN=ca",
+            "notBeforeUtc": "2026-01-01T00:00:00Z", "notAfterUtc": "2046-01-01T00:00:00Z", "serialNumber": "01", "version": 3,
+        } } } } },
+        "optionalDeviceInformation": { "edge": { "box": "box-2" }, "claim": ClaimRecord::new(1, &[1; 16], &code()) },
+        "createdDateTimeUtc": "2026-01-01T00:00:00.0000000Z", "lastUpdatedDateTimeUtc": "2026-01-01T00:00:00.0000000Z",
+        "registrationState": { "registrationId": "a", "status": "unassigned" },
+        "somethingNewer": { "kept": true },
+    })
+}
+
+#[test]
+fn new_units_are_created_in_one_request_disabled_and_without_anything_of_the_portals() {
+    let (calls, outcomes) =
+        talk(announcing(&["a", "b"]), vec![answer(200, json!({ "isSuccessful": true, "errors": [] }))]);
+    assert_eq!(outcomes, [("a".into(), Outcome::Accepted), ("b".into(), Outcome::Accepted)]);
+    let [call] = &calls[..] else { panic!("one request") };
+    assert_eq!((call.method, call.path.as_str(), call.cost), (Method::Post, "/enrollments", 2));
+    let body = call.body.as_ref().unwrap();
+    assert_eq!(body["mode"], "create");
+    let first = &body["enrollments"][0];
+    assert_eq!((&first["provisioningStatus"], &first["deviceId"]), (&json!("disabled"), &json!("a")));
+    assert!(first.get("initialTwin").is_none() && first.get("allocationPolicy").is_none());
+    assert_eq!(first["optionalDeviceInformation"]["edge"]["seq"], 9);
+    assert!(!body.to_string().contains(&code().reveal()), "the claim code stays at home");
+}
+
+#[test]
+fn a_unit_that_exists_is_compared_and_never_written_whatever_its_status() {
+    for status in ["enabled", "disabled"] {
+        let errors = json!({ "isSuccessful": false, "errors": [exists("a")] });
+        let answers = vec![answer(200, errors), answer(200, record(&"ab".repeat(32), status))];
+        let (calls, outcomes) = talk(announcing(&["a", "b"]), answers);
+        assert_eq!(outcomes, [("b".into(), Outcome::Accepted), ("a".into(), Outcome::Accepted)]);
+        assert_eq!((calls[1].method, calls[1].path.as_str()), (Method::Get, "/enrollments/a"));
+    }
+}
+
+#[test]
+fn another_certificate_under_the_id_is_held_and_says_whose() {
+    let errors = json!({ "isSuccessful": false, "errors": [exists("A")] });
+    let answers = vec![answer(200, errors), answer(200, record(&"cd".repeat(32), "enabled"))];
+    let (_, outcomes) = talk(announcing(&["a"]), answers);
+    let [(_, Outcome::Stopped(why))] = &outcomes[..] else { panic!("held") };
+    assert_eq!(why.code, "conflict");
+    assert!(why.detail.contains("box-2") && why.detail.contains("cdcd"), "{}", why.detail);
+}
+
+#[test]
+fn one_bad_item_harms_only_itself() {
+    let errors = json!({ "isSuccessful": false, "errors": [
+        { "registrationId": "b", "errorCode": 400_004, "errorStatus": "Bad certificate." }] });
+    let (_, outcomes) = talk(announcing(&["a", "b", "c"]), vec![answer(200, errors)]);
+    assert_eq!(outcomes[0].1, Outcome::Accepted);
+    assert!(
+        matches!(&outcomes[1].1, Outcome::Stopped(why) if why.code == "rejected" && why.detail.contains("Bad certificate"))
+    );
+    assert_eq!(outcomes[2].1, Outcome::Accepted);
+}
+
+#[test]
+fn a_bulk_that_is_answered_in_another_shape_falls_back_to_single_creates_without_if_match() {
+    let odd = [
+        answer(400, json!({ "errorCode": 400_004, "message": "no bulk today" })),
+        answer(200, json!({ "isSuccessful": false, "errors": [] })),
+    ];
+    for odd in odd {
+        let answers = vec![
+            odd,
+            answer(200, record(&"ab".repeat(32), "disabled")),
+            answer(409, exists("b")),
+            answer(200, record(&"ab".repeat(32), "enabled")),
+        ];
+        let (calls, outcomes) = talk(announcing(&["a", "b"]), answers);
+        assert_eq!(
+            calls.iter().map(|call| call.method).collect::<Vec<_>>(),
+            [Method::Post, Method::Put, Method::Put, Method::Get]
+        );
+        assert!(calls.iter().all(|call| call.if_match.is_none()), "law 5");
+        assert!(outcomes.iter().all(|(_, outcome)| *outcome == Outcome::Accepted));
+    }
+}
+
+fn activating() -> Box<dyn Conversation> {
+    activating_with(code())
+}
+
+fn activating_with(code: ClaimCode) -> Box<dyn Conversation> {
+    let twin: InitialTwin =
+        serde_json::from_value(json!({ "tags": { "site": "x" }, "properties": { "desired": {} } })).unwrap();
+    let id: RegistrationId = "a".parse().unwrap();
+    Box::new(Activating::new(Activation { id, code, twin, hub: "hub.azure-devices.net".into() }))
+}
+
+#[test]
+fn activating_changes_what_is_the_portals_keeps_the_rest_and_names_the_version_it_read() {
+    let answers = vec![answer(200, record("AB", "disabled")), answer(200, record("AB", "enabled"))];
+    let (calls, outcomes) = talk(activating(), answers);
+    assert_eq!(outcomes, [("a".into(), Outcome::Accepted)]);
+    assert_eq!((calls[1].method, calls[1].if_match.as_deref()), (Method::Put, Some("abc")));
+    let body = calls[1].body.as_ref().unwrap();
+    assert_eq!(body["provisioningStatus"], "enabled");
+    assert_eq!(body["allocationPolicy"], "static");
+    assert_eq!(body["iotHubs"], json!(["hub.azure-devices.net"]));
+    assert_eq!(body["initialTwin"]["tags"]["site"], "x");
+    assert_eq!(body["somethingNewer"], json!({ "kept": true }));
+    assert_eq!(body["optionalDeviceInformation"]["edge"]["box"], "box-2");
+    for read_only in ["createdDateTimeUtc", "lastUpdatedDateTimeUtc", "registrationState"] {
+        assert!(body.get(read_only).is_none(), "{read_only}");
+    }
+}
+
+#[test]
+fn a_device_that_is_as_wanted_is_not_written_again() {
+    let mut done = record("AB", "enabled");
+    done["allocationPolicy"] = json!("static");
+    done["iotHubs"] = json!(["hub.azure-devices.net"]);
+    done["initialTwin"] = json!({ "tags": { "site": "x" }, "properties": { "desired": {} } });
+    let (calls, outcomes) = talk(activating(), vec![answer(200, done)]);
+    assert_eq!((calls.len(), &outcomes[0].1), (1, &Outcome::Accepted));
+}
+
+#[test]
+fn a_wrong_claim_code_a_scrapped_unit_and_a_missing_claim_are_told_apart_and_nothing_is_written() {
+    let check = |conversation: Box<dyn Conversation>, found: Value, expected: &str| {
+        let (calls, outcomes) = talk(conversation, vec![answer(200, found)]);
+        assert_eq!(calls.len(), 1);
+        assert!(
+            matches!(&outcomes[0].1, Outcome::Stopped(why) if why.code == expected),
+            "{expected}: {outcomes:?}"
+        );
+    };
+    check(activating_with(ClaimCode::from_bits([8; 10])), record("AB", "disabled"), "claim-mismatch");
+    let mut scrapped = record("AB", "disabled");
+    scrapped["optionalDeviceInformation"]["edge"]["scrapped"] = json!(true);
+    check(activating(), scrapped, "scrapped");
+    let mut unclaimed = record("AB", "disabled");
+    unclaimed["optionalDeviceInformation"] = json!({});
+    check(activating(), unclaimed, "no-claim");
+}
+
+#[test]
+fn a_device_that_was_not_announced_yet_is_asked_for_later() {
+    let (_, outcomes) =
+        talk(activating(), vec![answer(404, json!({ "errorCode": 404_201, "message": "no" }))]);
+    assert_eq!(outcomes[0].1, Outcome::Later("the factory has not announced it yet"));
+}
+
+#[test]
+fn a_write_of_somebody_else_in_between_is_read_before_trying_again_and_not_for_ever() {
+    let read = || answer(200, record("AB", "disabled"));
+    let lost = || answer(412, json!({ "errorCode": 412_001, "message": "Precondition failed." }));
+    let answers = vec![read(), lost(), read(), answer(200, record("AB", "enabled"))];
+    assert_eq!(talk(activating(), answers).1[0].1, Outcome::Accepted);
+    let hopeless = std::iter::repeat_with(|| [read(), lost()]).take(6).flatten().collect();
+    assert!(matches!(talk(activating(), hopeless).1[0].1, Outcome::Later(_)));
+}
