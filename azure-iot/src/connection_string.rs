@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         let check = |text: &str, expected| {
-            assert_eq!(text.parse::<ConnectionString>().err(), Some(expected), "{text}")
+            assert_eq!(text.parse::<ConnectionString>().err(), Some(expected), "{text}");
         };
         check("", InvalidConnectionString::Missing("HostName"));
         check("HostName=a;SharedAccessKey=AA==", InvalidConnectionString::Missing("SharedAccessKeyName"));

@@ -66,7 +66,7 @@ impl Activating {
                 self.ask = Some(Ask::Read);
             }
             404 | 409 | 412 => {
-                self.outcome = Some(Outcome::Later("somebody else keeps changing the enrollment"))
+                self.outcome = Some(Outcome::Later("somebody else keeps changing the enrollment"));
             }
             _ => self.outcome = Some(rejected(answer)),
         }

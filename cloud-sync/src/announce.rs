@@ -64,12 +64,12 @@ impl Announcing {
             });
             match error {
                 None if result.is_successful || !result.errors.is_empty() => {
-                    self.done(unit.id, Outcome::Accepted)
+                    self.done(unit.id, Outcome::Accepted);
                 }
                 // Not successful, and nobody to blame: that is no answer about this unit.
                 None => self.asks.push_back(Ask::Create(Box::new(unit))),
                 Some(error) if error.error_code == EXISTS => {
-                    self.asks.push_back(Ask::Compare(Box::new(unit)))
+                    self.asks.push_back(Ask::Compare(Box::new(unit)));
                 }
                 Some(error) => {
                     let status = error.error_status.clone().unwrap_or_default();

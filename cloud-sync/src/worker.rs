@@ -143,7 +143,7 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
                     match work {
                         Work::Announce(announcement) => announcements.push(announcement),
                         Work::Activate(activation) => {
-                            conversations.push(Box::new(Activating::new(activation)))
+                            conversations.push(Box::new(Activating::new(activation)));
                         }
                     }
                 }
@@ -226,7 +226,7 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
         let Some(state) = news else { return Ok(()) };
         match &state {
             LinkState::Down { cause, detail } => {
-                warn!(?cause, detail, "the cloud cannot be reached; work goes on")
+                warn!(?cause, detail, "the cloud cannot be reached; work goes on");
             }
             LinkState::Up | LinkState::Unknown => info!("the cloud can be reached"),
         }
