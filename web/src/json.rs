@@ -1,0 +1,61 @@
+//! JSON in and out; what is not JSON is a problem that says so.
+
+use axum::{
+    extract::{FromRequest, Request, rejection::JsonRejection},
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::problem::Problem;
+
+/// A JSON body. As an extractor it answers 400, 413, 415 or 422 by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        match axum::Json::from_request(request, state).await {
+            Ok(axum::Json(value)) => Ok(Self(value)),
+            Err(rejection) => Err(problem(&rejection)),
+        }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+fn problem(rejection: &JsonRejection) -> Problem {
+    match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = "the body is larger than this address takes; send less";
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail)
+        }
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            let detail = "send the body with Content-Type: application/json";
+            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail)
+        }
+        status if matches!(rejection, JsonRejection::JsonDataError(_)) => Problem::new(
+            status,
+            "json-unexpected",
+            format!("the JSON is not what is expected here: {}", cause(rejection)),
+        ),
+        status => {
+            Problem::new(status, "json-malformed", format!("the body is not JSON: {}", cause(rejection)))
+        }
+    }
+}
+
+/// What the parser said, without what the framework wraps around it.
+fn cause(rejection: &JsonRejection) -> String {
+    let mut cause: &dyn std::error::Error = rejection;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,30 @@
+//! How much of us one client may take.
+
+use std::time::Duration;
+
+/// What a listener grants; over a limit is refused before any work is done.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The size of a request body, in bytes.
+    pub body: usize,
+    /// From the end of the handshake to the end of the first request's head.
+    pub head: Duration,
+    /// For a TLS handshake.
+    pub handshake: Duration,
+    /// For a whole request.
+    pub request: Duration,
+    /// How long running requests may take to finish when the server stops.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 64 << 10,
+            head: Duration::from_secs(5),
+            handshake: Duration::from_secs(5),
+            request: Duration::from_secs(15),
+            grace: Duration::from_secs(5),
+        }
+    }
+}
