@@ -44,6 +44,8 @@ pub struct Provenance {
     pub epoch: u32,
     /// The frame that issued it.
     pub seq: u64,
+    /// That frame's hash, hex: it stands for everything that the box had written by then.
+    pub head: String,
     /// A unit that must never be activated.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub scrapped: bool,

@@ -12,7 +12,7 @@
 use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 
 use azure_iot::RegistrationId;
-use ledger::{CommitError, Decision, Event, Ledger, ReadError, Stamp, Unavailable};
+use ledger::{CommitError, Decision, Entry, Event, Ledger, ReadError, Stamp, Unavailable};
 use time::OffsetDateTime;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -37,8 +37,8 @@ const LEDGER_RETRY: Duration = Duration::from_secs(5);
 /// How many waiting units are looked at in one go.
 const PAGE: usize = 256;
 
-/// Turns a stored event into what is to be said about one of its units.
-pub type Describe<E> = Arc<dyn Fn(&E, &RegistrationId) -> Option<Work> + Send + Sync>;
+/// Turns a stored commit into what is to be said about one of its units.
+pub type Describe<E> = Arc<dyn Fn(&Entry<E>, &RegistrationId) -> Option<Work> + Send + Sync>;
 
 /// Tells the cloud what waits in a ledger, for as long as it runs.
 pub struct Worker<E> {
@@ -176,7 +176,7 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
             return Ok(None);
         };
         let entry = self.ledger.entry(&record.wanted).map_err(|error| error.to_string())?;
-        let work = entry.events.iter().find_map(|event| (self.describe)(event, id));
+        let work = (self.describe)(&entry, id);
         work.map(|work| Some((record.state.epoch(), work)))
             .ok_or_else(|| "its event says nothing to send".to_owned())
     }

@@ -21,7 +21,14 @@ fn unit(id: &str) -> Announcement {
         id: id.parse().unwrap(),
         certificate: b"a certificate".to_vec(),
         thumbprint: "AB".repeat(32),
-        provenance: Provenance { box_id: "box-1".into(), generation: 1, epoch: 1, seq: 9, scrapped: false },
+        provenance: Provenance {
+            box_id: "box-1".into(),
+            generation: 1,
+            epoch: 1,
+            seq: 9,
+            head: "00".into(),
+            scrapped: false,
+        },
         claim: ClaimRecord::new(1, &[1; 16], &code()),
     }
 }

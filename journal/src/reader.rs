@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::ReadError,
-    frame::{self, Found, HEADER, MAX_PAYLOAD, Seq},
+    frame::{self, Found, HEADER, Hash, MAX_PAYLOAD, Seq},
     segment,
 };
 
@@ -38,8 +38,8 @@ impl Reader {
         Self { dir: dir.to_owned() }
     }
 
-    /// Returns the payload of one frame, after checking its checksum and number.
-    pub fn read(&self, at: &FrameRef) -> Result<Vec<u8>, ReadError> {
+    /// Returns the payload of one frame and its hash, after checking its checksum and number.
+    pub fn read(&self, at: &FrameRef) -> Result<(Vec<u8>, Hash), ReadError> {
         let path = segment::path(&self.dir, at.segment);
         let io = |source| ReadError::Io { path: path.clone(), source };
         let damaged = |what: &str| ReadError::Damaged { seq: at.seq, what: what.to_owned() };
@@ -53,7 +53,10 @@ impl Reader {
         bytes.resize(HEADER + length, 0);
         file.read_exact_at(&mut bytes[HEADER..], at.offset + HEADER as u64).map_err(io)?;
         match frame::decode(&bytes) {
-            Found::Frame(found) if found.seq == at.seq => Ok(bytes.split_off(HEADER)),
+            Found::Frame(found) if found.seq == at.seq => {
+                let hash = found.hash;
+                Ok((bytes.split_off(HEADER), hash))
+            }
             Found::Frame(_) => Err(damaged("another frame is in its place")),
             Found::Nothing => Err(damaged("nothing is in its place")),
             Found::Garbage(what) => Err(damaged(what)),

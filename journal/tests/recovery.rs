@@ -46,7 +46,7 @@ fn frames_are_there_after_reopening_across_segments() {
     assert_eq!((journal.last(), journal.head()), (40, head));
     assert!(fs::read_dir(dir.path()).unwrap().count() > 3, "several segments and the lock");
     for (at, payload) in refs.iter().zip(&payloads) {
-        assert_eq!(&journal.reader().read(at).unwrap(), payload);
+        assert_eq!(&journal.reader().read(at).unwrap().0, payload);
     }
 }
 

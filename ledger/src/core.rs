@@ -147,8 +147,10 @@ impl Core {
                 Ok(frame) => {
                     let at = Applied { seq: frame.seq, at: stamp.at, actor: &stamp.actor, frame };
                     apply(&events, &at, &mut Changes::new(&self.index, &mut overlay, &failure, frame.seq));
+                    let hash = self.journal.head();
                     entries.push(Arc::new(Entry {
                         seq: frame.seq,
+                        hash,
                         at: stamp.at,
                         actor: stamp.actor,
                         events,

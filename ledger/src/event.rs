@@ -4,7 +4,7 @@
 //! `{"at":"2026-11-23T14:32:07Z","actor":"token:L1-rig","events":[…]}`.
 //! One commit is one frame, so its events are all there or none is.
 
-use journal::{FrameRef, Seq};
+use journal::{FrameRef, Hash, Seq};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 
@@ -51,6 +51,8 @@ pub struct Stamp {
 pub struct Entry<E> {
     /// The frame's number.
     pub seq: Seq,
+    /// The frame's hash, which stands for everything up to it.
+    pub hash: Hash,
     /// The time that the decision was given.
     pub at: OffsetDateTime,
     /// Who decided.

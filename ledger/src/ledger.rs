@@ -157,11 +157,11 @@ impl<E: Event> Ledger<E> {
 
     /// Reads a commit back from the journal.
     pub fn entry(&self, frame: &FrameRef) -> Result<Entry<E>, ReadError> {
-        let payload = self.reader.read(frame)?;
+        let (payload, hash) = self.reader.read(frame)?;
         let unreadable = |why: String| ReadError::Unreadable { seq: frame.seq, why };
         match Said::parse(&payload).map_err(|error| unreadable(error.to_string()))? {
             Said::Events(said) => {
-                Ok(Entry { seq: frame.seq, at: said.at, actor: said.actor, events: said.events })
+                Ok(Entry { seq: frame.seq, hash, at: said.at, actor: said.actor, events: said.events })
             }
             Said::Nothing | Said::Checkpoint(_) => Err(unreadable("it holds no events".to_owned())),
         }

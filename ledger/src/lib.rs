@@ -16,7 +16,7 @@ mod ledger;
 mod recovery;
 mod writer;
 
-pub use journal::{FrameRef, Seq};
+pub use journal::{FrameRef, Hash, Seq};
 
 pub use crate::{
     changes::{Changes, View},

@@ -1,0 +1,274 @@
+//! The appliance: everything bound, then everything running, then stopped in the right order.
+//!
+//! ```text
+//! run ─┬─ web::Server   (HTTPS)      stopped first: nothing new comes in
+//!      ├─ Local         (CLI socket)
+//!      ├─ Boards        (feed)
+//!      ├─ Worker        (cloud)      then this: what was said is written down
+//!      └─ Ledger        (disk)       last
+//! ```
+
+use std::{fs, io, net::SocketAddr, path::Path, sync::Arc};
+
+use aws_lc_rs::rand;
+use cloud_sync::{Cloud, CloudError, Worker, mind::Pace};
+use keys::{Algorithm, EncryptedKey, FileKey, KeyError, Passphrase, SigningKey, open_encrypted_secret};
+use ledger::Ledger;
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use thiserror::Error;
+use time::{Duration, OffsetDateTime};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use uuid::Uuid;
+use web::{ClientCertificates, Limits, Server, Tls};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use crate::{
+    Config, EdgeEvent,
+    board::Boards,
+    claim::ClaimKey,
+    config::Validity,
+    event::IssuedBy,
+    http::{self, Floor, Shared, now},
+    index,
+    init::serial,
+    local::Local,
+    pem,
+    pki::{self, Issuer, Profile},
+    state_dir::StateDir,
+};
+
+/// Why an appliance does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The state folder is not one.
+    #[error("{} was not made by edge init ({what} is missing); run: edge init --state {}", dir.display(), dir.display())]
+    NotInitialised {
+        /// The folder.
+        dir: std::path::PathBuf,
+        /// What is missing.
+        what: String,
+    },
+    /// A key does not open.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A certificate is not what it should be.
+    #[error("{0}")]
+    Certificate(String),
+    /// The ledger does not open.
+    #[error(transparent)]
+    Ledger(#[from] ledger::OpenError),
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Read(#[from] ledger::ReadError),
+    /// The cloud's part of the configuration cannot be used.
+    #[error("[cloud] {0}")]
+    Cloud(#[from] CloudError),
+    /// The address is taken.
+    #[error(transparent)]
+    Bind(#[from] web::BindError),
+    /// Something of the operating system.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// The refusal.
+        source: io::Error,
+    },
+}
+
+/// How an appliance ended, when not because it was told to.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// Storage failed; the next start verifies what is on disk.
+    #[error("storage failed: {0}; start again to verify what is on disk")]
+    Storage(String),
+    /// A part of it stopped by itself.
+    #[error("{part} stopped: {why}")]
+    Part {
+        /// Which.
+        part: &'static str,
+        /// Why.
+        why: String,
+    },
+}
+
+/// A bound appliance; nothing is served yet.
+pub struct Appliance {
+    server: Server,
+    local: Local,
+    boards: Boards,
+    worker: Option<Worker<EdgeEvent>>,
+    ledger: Ledger<EdgeEvent>,
+}
+
+impl std::fmt::Debug for Appliance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Appliance").field("address", &self.server.local_addr()).finish_non_exhaustive()
+    }
+}
+
+impl Appliance {
+    /// Opens everything and takes the address. Blocks while the journal is verified.
+    pub fn bind(config: &Config, passphrase: &Passphrase) -> Result<Self, StartError> {
+        let state = StateDir::new(&config.state);
+        let issuer = issuer(&state, config, passphrase)?;
+        let tls = tls(&state, config, passphrase)?;
+        let claim = ClaimKey::new(&open_encrypted_secret(&state.claim_key(), passphrase)?);
+        let root = read(&state.certificate("root"), &config.state)?;
+        let ledger = Ledger::open(&state.ledger(), &config.ledger)?;
+        let this_box: IssuedBy =
+            ledger.get(index::BOX)?.ok_or_else(|| not_initialised(&config.state, "the box's name"))?;
+        let worker = match &config.cloud {
+            Some(cloud) => {
+                let pace = Pace {
+                    per_minute: cloud.operations_per_minute,
+                    first_delay: cloud.first_delay,
+                    longest_delay: cloud.longest_delay,
+                };
+                let mut seed = [0; 8];
+                rand::fill(&mut seed).map_err(|_| StartError::Certificate("no randomness".to_owned()))?;
+                let describe = Arc::new(crate::event::announcement);
+                Some(Worker::new(
+                    ledger.clone(),
+                    Cloud::new(cloud)?,
+                    describe,
+                    pace,
+                    u64::from_ne_bytes(seed),
+                ))
+            }
+            None => None,
+        };
+        let link = worker.as_ref().map(Worker::link);
+        let boards = Boards::new(ledger.clone(), config.lines.clone(), link)?;
+        let floor: Shared = Arc::new(Floor {
+            ledger: ledger.clone(),
+            issuer,
+            root,
+            claim,
+            lines: config.lines.clone(),
+            this_box,
+            boot_id: Uuid::new_v4(),
+            started: now(),
+            board: boards.subscribe(),
+        });
+        let local = Local::bind(&state.socket(), floor.clone())
+            .map_err(|source| StartError::Io { path: state.socket().display().to_string(), source })?;
+        let server = Server::bind(config.listen.address, Some(tls), http::router(floor), Limits::default())?;
+        Ok(Self { server, local, boards, worker, ledger })
+    }
+
+    /// Where it listens; of interest after asking for port 0.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// Serves until cancelled, or until storage fails.
+    pub async fn run(self, cancel: CancellationToken) -> Result<(), RunError> {
+        let (faces, background) = (CancellationToken::new(), CancellationToken::new());
+        let mut serving = JoinSet::new();
+        serving.spawn(part("the HTTPS face", self.server.run(faces.clone())));
+        serving.spawn(part("the local face", self.local.run(faces.clone())));
+        let mut working = JoinSet::new();
+        working.spawn(self.boards.run(background.clone()));
+        if let Some(worker) = self.worker {
+            working.spawn(worker.run(background.clone()));
+        }
+        let ended = tokio::select! {
+            () = cancel.cancelled() => Ok(()),
+            why = self.ledger.failed() => Err(RunError::Storage(why)),
+            Some(ended) = serving.join_next() => {
+                ended.unwrap_or_else(|error| Err(RunError::Part { part: "a face", why: error.to_string() }))
+            }
+        };
+        faces.cancel();
+        while serving.join_next().await.is_some() {}
+        background.cancel();
+        while working.join_next().await.is_some() {}
+        self.ledger.close().await;
+        match &ended {
+            Ok(()) => info!("stopped in good order"),
+            Err(why) => warn!(%why, "stopped"),
+        }
+        ended
+    }
+}
+
+async fn part(part: &'static str, run: impl Future<Output = io::Result<()>>) -> Result<(), RunError> {
+    run.await.map_err(|error| RunError::Part { part, why: error.to_string() })
+}
+
+fn not_initialised(dir: &Path, what: &str) -> StartError {
+    StartError::NotInitialised { dir: dir.to_owned(), what: what.to_owned() }
+}
+
+fn read(path: &Path, dir: &Path) -> Result<Vec<u8>, StartError> {
+    fs::read(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => {
+            not_initialised(dir, &path.file_name().unwrap_or_default().to_string_lossy())
+        }
+        _ => StartError::Io { path: path.display().to_string(), source },
+    })
+}
+
+fn certificate(path: &Path, dir: &Path) -> Result<CertificateDer<'static>, StartError> {
+    CertificateDer::from_pem_slice(&read(path, dir)?)
+        .map_err(|_| StartError::Certificate(format!("{} is not a certificate in PEM", path.display())))
+}
+
+fn issuer(state: &StateDir, config: &Config, passphrase: &Passphrase) -> Result<Issuer, StartError> {
+    let certificate = certificate(&state.certificate("issuing"), state.path())?;
+    let key = EncryptedKey::open(&state.key("issuing"), passphrase)?;
+    let duration = |duration: std::time::Duration| Duration::try_from(duration).unwrap_or(Duration::MAX);
+    let validity = match config.profile.validity {
+        Validity::For(validity) => Some(duration(validity)),
+        Validity::NoEnd => None,
+    };
+    let profile = Profile { validity, backdate: duration(config.profile.backdate) };
+    Issuer::new(certificate, Box::new(key), profile, now())
+        .map_err(|error| StartError::Certificate(error.to_string()))
+}
+
+/// The server's TLS. Its certificate is made anew where the names have changed or two thirds of its life are over.
+fn tls(state: &StateDir, config: &Config, passphrase: &Passphrase) -> Result<Tls, StartError> {
+    let wrong = |error: &dyn std::fmt::Display| StartError::Certificate(error.to_string());
+    let floor = certificate(&state.certificate("floor"), state.path())?;
+    let mut server = certificate(&state.certificate("server"), state.path())?;
+    if !is_good(&server, &config.listen.names, now()) {
+        let floor_key = EncryptedKey::open(&state.key("floor"), passphrase)?;
+        let key = FileKey::open(&state.key("server"))?;
+        debug_assert_eq!(key.algorithm(), Algorithm::P256);
+        let serial = serial().map_err(|error| wrong(&error))?;
+        let names = &config.listen.names;
+        server = pki::server_certificate(key.public_key_der(), names, &floor, &floor_key, now(), serial)
+            .map_err(|error| wrong(&error))?;
+        let path = state.certificate("server");
+        keys::write_private(&path, pem::encode("CERTIFICATE", &server).as_bytes())?;
+        info!(?names, "the server certificate was renewed");
+    }
+    let chain = [pem::encode("CERTIFICATE", &server), pem::encode("CERTIFICATE", &floor)]
+        .map(|pem| pem.to_string())
+        .concat();
+    let key = keys::read_private(&state.key("server"))?;
+    Tls::new(chain.as_bytes(), &key, ClientCertificates::Requested).map_err(|error| wrong(&error))
+}
+
+/// Whether a server certificate is for exactly these names, and in the first two thirds of its life.
+fn is_good(certificate: &CertificateDer<'_>, names: &[String], now: OffsetDateTime) -> bool {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return false };
+    let (begin, end) =
+        (parsed.validity().not_before.to_datetime(), parsed.validity().not_after.to_datetime());
+    let Ok(Some(alternatives)) = parsed.subject_alternative_name() else { return false };
+    let found = alternatives.value.general_names.iter().map(|name| match name {
+        GeneralName::DNSName(name) => (*name).to_owned(),
+        GeneralName::IPAddress([a, b, c, d]) => format!("{a}.{b}.{c}.{d}"),
+        GeneralName::IPAddress(bytes) => {
+            let bytes: Result<[u8; 16], _> = (*bytes).try_into();
+            bytes.map(|bytes| std::net::Ipv6Addr::from(bytes).to_string()).unwrap_or_default()
+        }
+        other => other.to_string(),
+    });
+    found.eq(names.iter().cloned()) && now < begin + (end - begin) * 2 / 3
+}

@@ -1,0 +1,160 @@
+//! What a screen shows: derived from committed events only, and as old as it says (law 13).
+
+use std::{sync::Arc, time::Duration};
+
+use cloud_sync::{
+    Link, LinkState,
+    books::{self, Books},
+};
+use ledger::{Ledger, ReadError, Seq};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::{
+    EdgeEvent,
+    config::LineConfig,
+    index::{self, LineRecord},
+};
+
+/// How often a board is made anew at most; a burst of units is one change on a screen.
+const PACE: Duration = Duration::from_millis(100);
+
+/// All lines, and how the cloud is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Board {
+    /// The last frame that it includes.
+    pub(crate) seq: Seq,
+    /// When it was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub(crate) at: OffsetDateTime,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) cloud: CloudView,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Line {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// Units that it shall make a day.
+    pub(crate) target: Option<u32>,
+    /// Units of this day, UTC.
+    pub(crate) today: i64,
+    /// Units ever.
+    pub(crate) issued: u64,
+    /// The last one.
+    pub(crate) last: Option<String>,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub(crate) last_at: Option<OffsetDateTime>,
+}
+
+/// The cloud, as the floor needs to know it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CloudView {
+    /// `off` without a configured cloud, else `unknown`, `up` or `down`.
+    pub(crate) link: String,
+    /// A few words on why it is down.
+    pub(crate) why: Option<String>,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub(crate) since: Option<OffsetDateTime>,
+    pub(crate) books: Books,
+    /// When the oldest waiting job was wanted.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub(crate) oldest: Option<OffsetDateTime>,
+}
+
+/// Makes boards whenever something is committed or the link changes.
+pub(crate) struct Boards {
+    ledger: Ledger<EdgeEvent>,
+    lines: Vec<LineConfig>,
+    link: Option<watch::Receiver<Link>>,
+    current: watch::Sender<Arc<Board>>,
+}
+
+impl Boards {
+    pub(crate) fn new(
+        ledger: Ledger<EdgeEvent>,
+        lines: Vec<LineConfig>,
+        link: Option<watch::Receiver<Link>>,
+    ) -> Result<Self, ReadError> {
+        let now = crate::http::now();
+        let board = look(&ledger, &lines, link.as_ref(), now)?;
+        let (current, _) = watch::channel(Arc::new(board));
+        Ok(Self { ledger, lines, link, current })
+    }
+
+    /// The newest board, as it changes.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<Board>> {
+        self.current.subscribe()
+    }
+
+    /// Works until cancelled.
+    pub(crate) async fn run(mut self, cancel: CancellationToken) {
+        let mut changed = self.ledger.changed();
+        // A day may end without anybody issuing a unit.
+        let mut minute = tokio::time::interval(Duration::from_secs(60));
+        loop {
+            let link = async {
+                match &mut self.link {
+                    Some(link) => link.changed().await.is_ok(),
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                change = changed.changed() => if change.is_err() { return },
+                up = link => if !up { self.link = None },
+                _ = minute.tick() => {}
+            }
+            match look(&self.ledger, &self.lines, self.link.as_ref(), crate::http::now()) {
+                Ok(board) => {
+                    self.current.send_replace(Arc::new(board));
+                }
+                Err(why) => error!(%why, "the board cannot be made"),
+            }
+            tokio::time::sleep(PACE).await;
+        }
+    }
+}
+
+/// The board of this moment, from what is committed.
+fn look(
+    ledger: &Ledger<EdgeEvent>,
+    lines: &[LineConfig],
+    link: Option<&watch::Receiver<Link>>,
+    now: OffsetDateTime,
+) -> Result<Board, ReadError> {
+    // Read first: what is committed meanwhile may show, but is not claimed.
+    let seq = ledger.seq();
+    let lines = lines.iter().map(|line| {
+        let record: Option<LineRecord> = ledger.get(&index::line(&line.id))?;
+        Ok(Line {
+            id: line.id.clone(),
+            name: line.name.clone().unwrap_or_else(|| line.id.clone()),
+            target: line.target,
+            today: ledger.counter(&index::day(&line.id, now.date()))?,
+            issued: record.as_ref().map_or(0, |record| record.issued),
+            last_at: record.as_ref().map(|record| record.last_at),
+            last: record.map(|record| record.last.into()),
+        })
+    });
+    let lines = lines.collect::<Result<_, ReadError>>()?;
+    let link = link.map(|link| link.borrow().clone());
+    let (word, why) = match link.as_ref().map(|link| &link.state) {
+        None => ("off", None),
+        Some(LinkState::Unknown) => ("unknown", None),
+        Some(LinkState::Up) => ("up", None),
+        Some(LinkState::Down { cause, .. }) => ("down", Some(cause.words().to_owned())),
+    };
+    let cloud = CloudView {
+        link: word.to_owned(),
+        why,
+        since: link.map(|link| link.since),
+        books: books::balance(ledger)?,
+        oldest: books::oldest(ledger)?,
+    };
+    Ok(Board { seq, at: now, lines, cloud })
+}

@@ -1,0 +1,97 @@
+//! The command line. Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 daemon unreachable, 4 not found,
+//! 5 conflict, 6 storage failed.
+
+mod client;
+mod init;
+mod run;
+mod say;
+mod status;
+mod token;
+mod watch;
+
+use std::{fmt, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Gives every unit that a line builds its identity, with or without internet.
+#[derive(Debug, Parser)]
+#[command(name = "edge", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Makes an appliance: its certificate authority, its journal, its first administrator.
+    Init(init::Init),
+    /// Runs the appliance.
+    Run(run::Run),
+    /// Lets people, stations and screens in, and out.
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Shows how the appliance is.
+    Status(status::StatusCommand),
+    /// Shows what happens, line by line, as it happens.
+    Watch(watch::Watch),
+}
+
+/// Why a command failed, and with which exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    text: String,
+}
+
+impl Failure {
+    /// The command could not do what it should.
+    pub(crate) fn failed(text: impl fmt::Display) -> Self {
+        Self { code: 1, text: text.to_string() }
+    }
+
+    /// The configuration, or what was asked for, makes no sense.
+    pub(crate) fn usage(text: impl fmt::Display) -> Self {
+        Self { code: 2, text: text.to_string() }
+    }
+
+    /// There is no daemon to talk to.
+    pub(crate) fn unreachable(text: impl fmt::Display) -> Self {
+        Self { code: 3, text: text.to_string() }
+    }
+
+    /// The daemon said no.
+    pub(crate) fn refused(status: u16, text: impl fmt::Display) -> Self {
+        let code = match status {
+            404 => 4,
+            409 => 5,
+            400..=499 => 2,
+            _ => 1,
+        };
+        Self { code, text: text.to_string() }
+    }
+
+    /// Storage failed.
+    pub(crate) fn storage(text: impl fmt::Display) -> Self {
+        Self { code: 6, text: text.to_string() }
+    }
+}
+
+/// Runs the command line of this process.
+pub async fn main() -> ExitCode {
+    // Fails only if somebody was faster with the same.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let done = match Arguments::parse().command {
+        Command::Init(command) => command.run().await,
+        Command::Run(command) => command.run().await,
+        Command::Token(command) => command.run().await,
+        Command::Status(command) => command.run().await,
+        Command::Watch(command) => command.run().await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            say::error(&format!("edge: {}", failure.text));
+            ExitCode::from(failure.code)
+        }
+    }
+}

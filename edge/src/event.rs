@@ -1,0 +1,158 @@
+//! What happens on an appliance, as it is stored for ever.
+
+use azure_iot::RegistrationId;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use cloud_sync::{Announcement, CloudEvent, Provenance, Want, Work, books, claim::ClaimRecord};
+use ledger::{Applied, Changes, Entry, Event};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+use crate::{
+    access::{self, TokenCreated},
+    index,
+};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum EdgeEvent {
+    /// The appliance was initialised; the first event of every journal.
+    BoxNamed {
+        /// A random name, for ever.
+        box_id: String,
+        /// How often it was restored from a backup, from 1; the first byte of every serial number.
+        generation: u8,
+    },
+    /// Somebody was let in.
+    TokenCreated(TokenCreated),
+    /// Somebody was shut out.
+    TokenRevoked {
+        /// The token's name.
+        name: String,
+    },
+    /// A unit got its identity.
+    UnitIssued(Box<UnitIssued>),
+    /// The cloud, or the way to it, did something.
+    Cloud(CloudEvent),
+}
+
+/// A unit got its identity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnitIssued {
+    /// Its registration id.
+    pub id: RegistrationId,
+    /// Which pass this is, from 1.
+    pub epoch: u32,
+    /// The line.
+    pub line: String,
+    /// The station, if it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub station: Option<String>,
+    /// What the line wants to remember about it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub attributes: Map<String, Value>,
+    /// SHA-256 of the public key (DER SubjectPublicKeyInfo), hex.
+    pub key_sha256: String,
+    /// Who made the key.
+    pub key_origin: KeyOrigin,
+    /// The certificate's serial number, hex.
+    pub serial: String,
+    /// SHA-256 of the certificate, upper-case hex as DPS shows it.
+    pub sha256: String,
+    /// When it begins.
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_before: OffsetDateTime,
+    /// When it ends.
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_after: OffsetDateTime,
+    /// The certificate, base64 of the DER.
+    pub certificate: String,
+    /// SHA-256 of the issuing CA's certificate, hex.
+    pub issuer_sha256: String,
+    /// What of the claim code may travel.
+    pub claim: ClaimRecord,
+    /// The idempotency key of a request without an id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<Idempotency>,
+    /// Whose token asked, as a scope; a repeat within it may see the claim code.
+    pub scope: String,
+    /// The box that issued it, and its generation then.
+    pub issued_by: IssuedBy,
+}
+
+/// Who made a unit's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyOrigin {
+    /// The device, or whoever sent the request.
+    Csr,
+    /// This appliance; the key was answered once and is not kept.
+    Edge,
+}
+
+/// A request without an id, so that its repeat finds the same unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Idempotency {
+    /// SHA-256 of scope and key, hex.
+    pub key: String,
+    /// SHA-256 of what was asked, hex.
+    pub request: String,
+}
+
+/// The box that issued a unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedBy {
+    /// Its name.
+    #[serde(rename = "box")]
+    pub box_id: String,
+    /// Its generation.
+    pub generation: u8,
+}
+
+impl From<CloudEvent> for EdgeEvent {
+    fn from(event: CloudEvent) -> Self {
+        Self::Cloud(event)
+    }
+}
+
+impl Event for EdgeEvent {
+    fn apply(&self, at: &Applied<'_>, changes: &mut Changes<'_>) {
+        match self {
+            Self::BoxNamed { box_id, generation } => {
+                changes.put(index::BOX, &IssuedBy { box_id: box_id.clone(), generation: *generation });
+            }
+            Self::TokenCreated(token) => access::created(changes, at, token),
+            Self::TokenRevoked { name } => access::revoked(changes, at, name),
+            Self::UnitIssued(unit) => {
+                index::issued(changes, at, unit);
+                books::want(changes, at, &unit.id, Want::Announce, unit.epoch);
+            }
+            Self::Cloud(event) => books::record(changes, at, event),
+        }
+    }
+}
+
+/// What the cloud is to be told about a unit that this commit issued.
+pub(crate) fn announcement(entry: &Entry<EdgeEvent>, id: &RegistrationId) -> Option<Work> {
+    let unit = entry.events.iter().find_map(|event| match event {
+        EdgeEvent::UnitIssued(unit) if unit.id == *id => Some(unit),
+        _ => None,
+    })?;
+    let provenance = Provenance {
+        box_id: unit.issued_by.box_id.clone(),
+        generation: unit.issued_by.generation,
+        epoch: unit.epoch,
+        seq: entry.seq,
+        head: hex::encode(entry.hash),
+        scrapped: false,
+    };
+    Some(Work::Announce(Announcement {
+        id: id.clone(),
+        certificate: STANDARD.decode(&unit.certificate).ok()?,
+        thumbprint: unit.sha256.clone(),
+        provenance,
+        claim: unit.claim.clone(),
+    }))
+}

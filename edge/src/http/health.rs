@@ -1,0 +1,24 @@
+//! Is it alive, is it ready? The cloud is in neither answer: a line runs without.
+
+use axum::extract::State;
+use http::StatusCode;
+use ledger::Status;
+use web::Problem;
+
+use super::Shared;
+
+pub(super) async fn live() -> &'static str {
+    "alive\n"
+}
+
+pub(super) async fn ready(State(floor): State<Shared>) -> Result<&'static str, Problem> {
+    match floor.ledger.status() {
+        Status::Open => Ok("ready\n"),
+        Status::Failed { why } => {
+            let detail = format!(
+                "storage has failed ({why}); nothing is issued until a restart has verified the disk"
+            );
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "storage-failed", detail))
+        }
+    }
+}

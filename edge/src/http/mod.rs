@@ -1,0 +1,181 @@
+//! The HTTPS face: every route with who may use it, in one table.
+
+mod ca;
+mod health;
+mod pages;
+mod pair;
+mod status;
+mod units;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    handler::Handler,
+    middleware::from_fn_with_state,
+    routing::{MethodFilter, on},
+};
+use ledger::{CommitError, Ledger, Stamp, Unavailable};
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use tracing::error;
+use uuid::Uuid;
+use web::{Problem, security_headers};
+
+use crate::{
+    EdgeEvent,
+    access::{Access, Principal, Role, guard},
+    board::Board,
+    claim::ClaimKey,
+    config::LineConfig,
+    event::IssuedBy,
+    feed,
+    pki::Issuer,
+};
+
+pub(crate) use status::{Status, status_now};
+
+/// What the handlers share.
+pub(crate) struct Floor {
+    pub(crate) ledger: Ledger<EdgeEvent>,
+    pub(crate) issuer: Issuer,
+    pub(crate) root: Vec<u8>,
+    pub(crate) claim: ClaimKey,
+    pub(crate) lines: Vec<LineConfig>,
+    pub(crate) this_box: IssuedBy,
+    pub(crate) boot_id: Uuid,
+    pub(crate) started: OffsetDateTime,
+    pub(crate) board: watch::Receiver<Arc<Board>>,
+}
+
+/// A handle to it.
+pub(crate) type Shared = Arc<Floor>;
+
+/// A route and who may use it.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// The method.
+    pub method: &'static str,
+    /// The path, with `{parameters}`.
+    pub path: &'static str,
+    /// Who may.
+    pub access: Access,
+}
+
+const READ_UNITS: Access = Access::Roles(&[Role::Station, Role::Supervisor, Role::Quality, Role::Admin]);
+const ISSUE: Access = Access::Roles(&[Role::Station, Role::Supervisor]);
+
+/// Every route of the HTTPS face.
+pub const ROUTES: &[Route] = &[
+    get("/livez", Access::Public),
+    get("/readyz", Access::Public),
+    get("/pair", Access::Public),
+    post("/pair", Access::Public),
+    get("/assets/{name}", Access::Public),
+    get("/", Access::Public),
+    get("/board", Access::ANY_ROLE),
+    get("/v1/feed", Access::ANY_ROLE),
+    get("/v1/status", Access::ANY_ROLE),
+    get("/v1/ca", Access::ANY_ROLE),
+    get("/v1/units", READ_UNITS),
+    get("/v1/units/{id}", READ_UNITS),
+    post("/v1/units", ISSUE),
+];
+
+const fn get(path: &'static str, access: Access) -> Route {
+    Route { method: "GET", path, access }
+}
+
+const fn post(path: &'static str, access: Access) -> Route {
+    Route { method: "POST", path, access }
+}
+
+/// The router. A handler without a row in [`ROUTES`] does not start, and neither does a row without a handler.
+pub(crate) fn router(floor: Shared) -> Router {
+    let faces = Faces { floor: floor.clone(), router: Router::new(), served: 0 }
+        .on("GET", "/livez", health::live)
+        .on("GET", "/readyz", health::ready)
+        .on("GET", "/pair", pair::page)
+        .on("POST", "/pair", pair::pair)
+        .on("GET", "/assets/{name}", pages::asset)
+        .on("GET", "/", pages::start)
+        .on("GET", "/board", pages::board)
+        .on("GET", "/v1/feed", feed::feed)
+        .on("GET", "/v1/status", status::status)
+        .on("GET", "/v1/ca", ca::chain)
+        .on("GET", "/v1/units", units::list)
+        .on("GET", "/v1/units/{id}", units::show)
+        .on("POST", "/v1/units", units::issue);
+    assert_eq!(faces.served, ROUTES.len(), "every row of the route table has a handler");
+    security_headers(faces.router.with_state(floor))
+}
+
+struct Faces {
+    floor: Shared,
+    router: Router<Shared>,
+    served: usize,
+}
+
+impl Faces {
+    fn on<H, T>(self, method: &str, path: &str, handler: H) -> Self
+    where
+        H: Handler<T, Shared>,
+        T: 'static,
+    {
+        let route = ROUTES.iter().find(|route| route.method == method && route.path == path);
+        let route = route
+            .unwrap_or_else(|| panic!("{method} {path} has no row in the route table, so nobody may use it"));
+        let filter = if method == "POST" { MethodFilter::POST } else { MethodFilter::GET };
+        let guard = from_fn_with_state((self.floor.ledger.clone(), route.access), guard);
+        let router = self.router.route(path, on(filter, handler).layer(guard));
+        Self { router, served: self.served + 1, ..self }
+    }
+}
+
+/// The stamp of what `principal` does now.
+fn stamp(principal: &Principal) -> Stamp {
+    Stamp { at: now(), actor: principal.actor() }
+}
+
+/// What a station is told when the ledger cannot keep something.
+fn unavailable(why: &Unavailable) -> Problem {
+    error!(%why, "a request could not be kept");
+    match why {
+        Unavailable::Full => {
+            let detail =
+                "the appliance's disk is full; free some space, then ask again: it goes on by itself";
+            Problem::new(http::StatusCode::INSUFFICIENT_STORAGE, "storage-full", detail).retryable(true)
+        }
+        Unavailable::Failed { .. } => {
+            let detail = "the appliance's disk has failed; nothing was issued, call the plant's IT";
+            Problem::new(http::StatusCode::SERVICE_UNAVAILABLE, "storage-failed", detail)
+        }
+        Unavailable::Closed => {
+            let detail = "the appliance is stopping; ask again in a moment";
+            Problem::new(http::StatusCode::SERVICE_UNAVAILABLE, "stopping", detail)
+        }
+        Unavailable::TooLarge => {
+            let detail = "the request is larger than can be kept; send fewer attributes";
+            Problem::new(http::StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
+        }
+    }
+}
+
+/// What could not be read is the log's business; the caller hears that it was not its fault.
+pub(crate) fn unreadable(error: &ledger::ReadError) -> Problem {
+    error!(%error, "the ledger cannot be read");
+    Problem::internal()
+}
+
+/// Splits a failed commit into the decision's own refusal and the ledger's trouble.
+pub(crate) fn refused<R>(error: CommitError<R>, refusal: impl FnOnce(R) -> Problem) -> Problem {
+    match error {
+        CommitError::Refused(why) => refusal(why),
+        CommitError::Unavailable(why) => unavailable(&why),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the HTTP face is a shell: here the time comes in")]
+pub(crate) fn now() -> OffsetDateTime {
+    OffsetDateTime::now_utc()
+}

@@ -1,0 +1,117 @@
+//! What the index knows about units and lines. It can be rebuilt from the journal at any time.
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `box` | [`IssuedBy`] |
+//! | `unit/{id}` | [`Unit`] |
+//! | `key/{SHA-256 of the public key}` | the id that has it |
+//! | `idem/{SHA-256}` | [`Remembered`] |
+//! | `seq/{seq, 16 hex digits}` | the id: units in the order of their issue |
+//! | `line/{line}` | [`LineRecord`] |
+//! | `day/{line}/{date}` | a counter |
+
+use azure_iot::RegistrationId;
+use ledger::{Applied, Changes, FrameRef};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use time::{Date, OffsetDateTime};
+
+use crate::event::{KeyOrigin, UnitIssued};
+
+/// Who this box is.
+pub(crate) const BOX: &[u8] = b"box";
+/// Units in the order of their issue.
+pub(crate) const ORDER: &[u8] = b"seq/";
+
+/// A unit, small: its certificate is read back from the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Unit {
+    pub(crate) id: RegistrationId,
+    pub(crate) epoch: u32,
+    pub(crate) line: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) station: Option<String>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(crate) attributes: Map<String, Value>,
+    pub(crate) key_sha256: String,
+    pub(crate) key_origin: KeyOrigin,
+    pub(crate) serial: String,
+    pub(crate) sha256: String,
+    #[serde(with = "time::serde::rfc3339")]
+    pub(crate) not_before: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    pub(crate) not_after: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    pub(crate) issued_at: OffsetDateTime,
+    pub(crate) claim_generation: u32,
+    pub(crate) scope: String,
+    pub(crate) frame: FrameRef,
+}
+
+/// A request without an id that was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Remembered {
+    pub(crate) id: RegistrationId,
+    pub(crate) request: String,
+}
+
+/// What a line has made so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LineRecord {
+    pub(crate) issued: u64,
+    pub(crate) last: RegistrationId,
+    #[serde(with = "time::serde::rfc3339")]
+    pub(crate) last_at: OffsetDateTime,
+}
+
+/// Applies that a unit was issued.
+pub(crate) fn issued(changes: &mut Changes<'_>, at: &Applied<'_>, unit: &UnitIssued) {
+    let record = Unit {
+        id: unit.id.clone(),
+        epoch: unit.epoch,
+        line: unit.line.clone(),
+        station: unit.station.clone(),
+        attributes: unit.attributes.clone(),
+        key_sha256: unit.key_sha256.clone(),
+        key_origin: unit.key_origin,
+        serial: unit.serial.clone(),
+        sha256: unit.sha256.clone(),
+        not_before: unit.not_before,
+        not_after: unit.not_after,
+        issued_at: at.at,
+        claim_generation: unit.claim.generation,
+        scope: unit.scope.clone(),
+        frame: at.frame,
+    };
+    changes.put(&self::unit(&unit.id), &record);
+    changes.put(&key(&unit.key_sha256), &unit.id);
+    changes.put(format!("seq/{:016x}", at.seq).as_bytes(), &unit.id);
+    if let Some(idempotency) = &unit.idempotency {
+        let remembered = Remembered { id: unit.id.clone(), request: idempotency.request.clone() };
+        changes.put(&idem(&idempotency.key), &remembered);
+    }
+    let issued = changes.get::<LineRecord>(&line(&unit.line)).map_or(0, |line| line.issued);
+    let record = LineRecord { issued: issued + 1, last: unit.id.clone(), last_at: at.at };
+    changes.put(&line(&unit.line), &record);
+    changes.add(&day(&unit.line, at.at.date()), 1);
+}
+
+pub(crate) fn unit(id: &RegistrationId) -> Vec<u8> {
+    format!("unit/{id}").into_bytes()
+}
+
+pub(crate) fn key(sha256: &str) -> Vec<u8> {
+    format!("key/{sha256}").into_bytes()
+}
+
+pub(crate) fn idem(sha256: &str) -> Vec<u8> {
+    format!("idem/{sha256}").into_bytes()
+}
+
+pub(crate) fn line(line: &str) -> Vec<u8> {
+    format!("line/{line}").into_bytes()
+}
+
+pub(crate) fn day(line: &str, date: Date) -> Vec<u8> {
+    format!("day/{line}/{date}").into_bytes()
+}

@@ -1,0 +1,178 @@
+//! The face of the command line: HTTP over a unix socket in the state folder.
+//!
+//! The daemon holds the ledger, so the command line talks to it. Who connects is who the kernel says: root, or the user
+//! that the daemon runs as.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use axum::{
+    Router,
+    extract::{ConnectInfo, Path as UrlPath, State, connect_info::Connected},
+    routing::{delete, get},
+    serve::IncomingStream,
+};
+use http::StatusCode;
+use ledger::{Decision, Stamp, View};
+use serde::{Deserialize, Serialize};
+use tokio::net::{UnixListener, UnixStream, unix::UCred};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use web::{Json, Problem};
+
+use crate::{
+    EdgeEvent,
+    access::{NewToken, TokenRecord, key, mint, records},
+    http::{Shared, Status, now, refused, status_now, unreadable},
+};
+
+/// A bound socket.
+pub(crate) struct Local {
+    listener: UnixListener,
+    path: PathBuf,
+    router: Router,
+}
+
+/// Who is at the other end, as the kernel says.
+#[derive(Debug, Clone)]
+struct Caller(Option<u32>);
+
+impl Connected<IncomingStream<'_, UnixListener>> for Caller {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        let credentials = UnixStream::peer_cred(stream.io()).ok();
+        Self(credentials.as_ref().map(UCred::uid))
+    }
+}
+
+impl Caller {
+    /// Who is written into the journal; nobody else than root and ourselves.
+    fn actor(&self) -> Result<String, Problem> {
+        let own = rustix::process::geteuid().as_raw();
+        match self.0 {
+            Some(uid) if uid == own || uid == 0 => Ok(format!("uid:{uid}")),
+            _ => {
+                let detail = "only root and the user of the daemon may do this; try with sudo";
+                Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+            }
+        }
+    }
+}
+
+/// The answer to a new token: the only time that it is seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Minted {
+    pub(crate) token: String,
+}
+
+impl Local {
+    /// Takes the socket. The ledger's lock has shown already that no other daemon lives here, so one that is left is stale.
+    pub(crate) fn bind(path: &Path, floor: Shared) -> io::Result<Self> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        let router = Router::new()
+            .route("/status", get(status))
+            .route("/tokens", get(list).post(create))
+            .route("/tokens/{name}", delete(revoke))
+            .with_state(floor);
+        Ok(Self { listener, path: path.to_owned(), router })
+    }
+
+    /// Serves until cancelled.
+    pub(crate) async fn run(self, cancel: CancellationToken) -> io::Result<()> {
+        let service = self.router.into_make_service_with_connect_info::<Caller>();
+        axum::serve(self.listener, service).with_graceful_shutdown(cancel.cancelled_owned()).await?;
+        // Gone with us; the next start would remove it as well.
+        let _ = fs::remove_file(&self.path);
+        Ok(())
+    }
+}
+
+async fn status(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<Json<Status>, Problem> {
+    caller.actor()?;
+    Ok(Json(status_now(&floor)))
+}
+
+async fn list(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<Json<Vec<TokenRecord>>, Problem> {
+    caller.actor()?;
+    Ok(Json(records(&floor.ledger).map_err(|error| unreadable(&error))?))
+}
+
+async fn create(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Json(new): Json<NewToken>,
+) -> Result<(StatusCode, Json<Minted>), Problem> {
+    let actor = caller.actor()?;
+    let bad = |code, detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail);
+    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if new.name.is_empty() || new.name.len() > 64 || !new.name.chars().all(valid) {
+        return Err(bad(
+            "name-invalid",
+            "a token's name has 1 to 64 letters, digits, '-', '_' and '.'".to_owned(),
+        ));
+    }
+    if let Some(line) = new.line.as_ref().filter(|line| !floor.lines.iter().any(|known| known.id == **line)) {
+        return Err(bad("line-unknown", format!("there is no line '{line}' in the configuration")));
+    }
+    if new.expires.is_some_and(|expires| expires <= now()) {
+        return Err(bad("expired", "the token would have expired already; choose a later end".to_owned()));
+    }
+    let mut random = [0; 32];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| Problem::internal())?;
+    let (token, sha256) = mint(random);
+    let (name, role) = (new.name.clone(), new.role);
+    let event = EdgeEvent::TokenCreated(new.created(sha256));
+    let taken = name.clone();
+    let decide = move |view: &View<'_>| match view.get::<TokenRecord>(&key(&taken)) {
+        None => Ok(Decision { events: vec![event], answer: () }),
+        Some(_) => Err(()),
+    };
+    let committed = floor.ledger.commit(Stamp { at: now(), actor: actor.clone() }, decide).await;
+    committed.map_err(|error| {
+        refused(error, |()| {
+            let detail = "a token of this name exists; names are never given twice, choose another";
+            Problem::new(StatusCode::CONFLICT, "name-taken", detail)
+        })
+    })?;
+    info!(name, %role, actor, "token created");
+    Ok((StatusCode::CREATED, Json(Minted { token })))
+}
+
+async fn revoke(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    UrlPath(name): UrlPath<String>,
+) -> Result<StatusCode, Problem> {
+    let actor = caller.actor()?;
+    let wanted = name.clone();
+    let decide = move |view: &View<'_>| match view.get::<TokenRecord>(&key(&wanted)) {
+        Some(record) if record.revoked => Ok(Decision { events: vec![], answer: () }),
+        Some(_) => Ok(Decision { events: vec![EdgeEvent::TokenRevoked { name: wanted }], answer: () }),
+        None => Err(()),
+    };
+    let committed = floor.ledger.commit(Stamp { at: now(), actor: actor.clone() }, decide).await;
+    committed.map_err(|error| {
+        refused(error, |()| {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "token-unknown",
+                "there is no token of this name; see: edge token ls",
+            )
+        })
+    })?;
+    info!(name, actor, "token revoked");
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,31 @@
+//! The box's own PKI, and the one door to `rcgen`.
+//!
+//! ```text
+//! root ─┬─▶ issuing CA (devices only, pathlen 0) ─▶ a leaf for every unit
+//!       └─▶ floor CA (pathlen 0)                  ─▶ our server certificate
+//! ```
+//!
+//! Of a request we take the public key; every other field is ours (law 8). Validity and serial are always set: the
+//! library's defaults reach from 1975 to 4096, and repeat the serial for the same key.
+
+mod authority;
+mod issuer;
+mod signer;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub(crate) use authority::{FLOOR, ISSUING, ROOT, make, make_root, server_certificate};
+pub(crate) use issuer::{Issuer, Profile};
+
+use thiserror::Error;
+
+/// Why a certificate was not made.
+#[derive(Debug, Error)]
+pub(crate) enum PkiError {
+    /// The signature failed.
+    #[error("the certificate could not be signed: {0}")]
+    Sign(#[from] rcgen::Error),
+    /// A certificate on disk is not what it should be.
+    #[error("{0}")]
+    Certificate(String),
+}
