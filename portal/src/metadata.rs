@@ -55,6 +55,7 @@ pub fn parse(text: &str) -> Result<InitialTwin, InvalidMetadata> {
         column: error.column(),
         what: words(&error),
     })?;
+    objects(text)?;
     twin::check(Part::Tags, &document.tags)?;
     twin::check(Part::Desired, &document.properties.desired)?;
     let some = |map: Map<String, Value>| (!map.is_empty()).then_some(map);
@@ -63,6 +64,17 @@ pub fn parse(text: &str) -> Result<InitialTwin, InvalidMetadata> {
         tags: some(document.tags),
         properties: desired.map(|desired| InitialProperties { desired: Some(desired) }),
     })
+}
+
+/// A list would pass for an object whose fields come in order; here it must not.
+fn objects(text: &str) -> Result<(), TwinLimit> {
+    let value: Value = serde_json::from_str(text).unwrap_or_default();
+    let object = |path: &str, rule, found: Option<&Value>| {
+        let fits = found.is_none_or(Value::is_object);
+        if fits { Ok(()) } else { Err(TwinLimit { path: path.to_owned(), rule }) }
+    };
+    object("all of it", "an object with \"tags\" and \"properties\"", Some(&value))?;
+    object("properties", "an object with \"desired\"", value.get("properties"))
 }
 
 /// The text of a stored twin, for the field of a form.
@@ -113,7 +125,7 @@ mod tests {
         check("{\"tags\": {}", (1, 11), "EOF");
         check("{\n \"tag\": {}\n}", (2, 6), "unknown field `tag`");
         check("{\"properties\":{\"reported\":{}}}", (1, 25), "unknown field `reported`");
-        check("[]", (1, 0), "an object");
+        check("5", (1, 1), "an object");
         check("{\"tags\": 5}", (1, 10), "map");
     }
 
@@ -121,6 +133,9 @@ mod tests {
     fn what_the_hub_would_not_take_is_refused_with_its_path() {
         let refused = parse(r#"{"tags":{"a.b":1}}"#).unwrap_err().to_string();
         assert!(refused.starts_with("tags.a.b: "), "{refused}");
+        for list in ["[]", r#"{"properties":[]}"#] {
+            assert!(parse(list).unwrap_err().to_string().contains("an object with"), "{list}");
+        }
         let refused = parse(r#"{"properties":{"desired":{"list":[1]}}}"#).unwrap_err().to_string();
         assert!(refused.starts_with("properties.desired.list: "), "{refused}");
     }

@@ -86,7 +86,8 @@ pub fn status(
         saved_at: request.at,
         ended_at: None,
     };
-    match standing {
+    // An outcome of an earlier request is not this one's.
+    match standing.filter(|state| state.epoch() >= request.epoch) {
         Some(state) if state.epoch() > request.epoch => say(
             Phase::Replaced,
             Turn::Nobody,

@@ -86,7 +86,7 @@ pub(crate) fn form(
         return web::Problem::internal().into_response();
     };
     let token = app.tokens.token(&visitor);
-    let login = Login { account: None, token: &token, name, next, error, draft };
+    let login = Login { token: &token, name, next, error, draft };
     let mut response = page(status, &login);
     if fresh {
         let cookie = format!("{VISITOR}={visitor}; Path=/; Secure; HttpOnly; SameSite=Lax");

@@ -38,7 +38,6 @@ impl Draft {
 #[derive(Template)]
 #[template(path = "login.html")]
 pub(crate) struct Login<'a> {
-    pub(crate) account: Option<&'a str>,
     pub(crate) token: &'a str,
     pub(crate) name: &'a str,
     pub(crate) next: &'a str,
