@@ -13,7 +13,8 @@ pub fn security_headers<S: Clone + Send + Sync + 'static>(router: Router<S>) -> 
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // Not "no-referrer": with that, browsers send `Origin: null` with our own forms, and the check fails.
+        (header::REFERRER_POLICY, "same-origin"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     ];
     always.into_iter().fold(router, |router, (name, value)| {
