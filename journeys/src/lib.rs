@@ -1,1 +1,9 @@
-//! Whole stories across rooms: the demo, end-to-end tests, load and fault harnesses.
+//! Whole stories across rooms: the demo, and what end-to-end tests share.
+//!
+//! [`world::World`] is a factory, its cloud and its customer on one machine, over real TLS and real MQTT;
+//! [`story`] is what happens there.
+
+pub mod browser;
+pub mod programs;
+pub mod story;
+pub mod world;
