@@ -71,7 +71,9 @@ impl Agent {
     /// Reads what the device is.
     pub fn new(config: Config) -> Result<Self, RunError> {
         let files = Files::new(&config.state);
-        let id = files.read_id().map_err(|error| RunError::NotBorn(format!("{}: {error}", files.id().display())))?;
+        let id = files
+            .read_id()
+            .map_err(|error| RunError::NotBorn(format!("{}: {error}", files.id().display())))?;
         let identity = Identity::read(&files, config.extra_root.as_deref()).map_err(RunError::NotBorn)?;
         let (status, _) = watch::channel(Status::Starting);
         Ok(Self { config, files, id, identity, status })

@@ -89,7 +89,8 @@ pub async fn birth(options: BirthOptions) -> Result<Born, BirthError> {
     let files = Files::new(&options.state);
     let id = name(&files, options.id)?;
     let csr = identity::request(&files.key(), &id)?;
-    let mut builder = Client::builder().https_only(true).no_proxy().timeout(std::time::Duration::from_secs(30));
+    let mut builder =
+        Client::builder().https_only(true).no_proxy().timeout(std::time::Duration::from_secs(30));
     if let Some(root) = &options.root {
         let roots = Certificate::from_pem_bundle(root).map_err(|error| unreachable(&error))?;
         builder = builder.tls_certs_only(roots);

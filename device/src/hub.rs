@@ -41,7 +41,11 @@ struct Life<'a> {
 
 /// Lives at the hub until the connection ends. `alive` is called once we are in.
 pub(crate) async fn live(
-    config: &Config, assignment: &Assignment, identity: &Identity, status: &watch::Sender<Status>, alive: impl FnOnce(),
+    config: &Config,
+    assignment: &Assignment,
+    identity: &Identity,
+    status: &watch::Sender<Status>,
+    alive: impl FnOnce(),
 ) -> Gone {
     let endpoint = Endpoint {
         host: assignment.hub.clone(),
@@ -49,7 +53,8 @@ pub(crate) async fn live(
         client_id: assignment.device_id.to_string(),
         user_name: hub_topics::user_name(&assignment.hub, &assignment.device_id, &agent()),
     };
-    let filters = [hub_topics::TWIN_RESPONSES, hub_topics::DESIRED_CHANGES, hub_topics::METHOD_CALLS].map(str::to_owned);
+    let filters = [hub_topics::TWIN_RESPONSES, hub_topics::DESIRED_CHANGES, hub_topics::METHOD_CALLS]
+        .map(str::to_owned);
     let connection = match timeout(PATIENCE, Connection::open(&endpoint, identity, &filters)).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(gone)) => return gone,
@@ -95,23 +100,26 @@ impl Life<'_> {
 
     fn take(&mut self, arrived: &Arrived) -> Result<(), Gone> {
         match FromHub::parse(&arrived.topic) {
-            Some(FromHub::TwinResponse { status: 200, .. }) => match serde_json::from_slice::<Twin>(&arrived.payload) {
-                Ok(twin) => {
-                    self.desired = twin.desired.properties;
-                    self.apply(twin.desired.version)
+            Some(FromHub::TwinResponse { status: 200, .. }) => {
+                match serde_json::from_slice::<Twin>(&arrived.payload) {
+                    Ok(twin) => {
+                        self.desired = twin.desired.properties;
+                        self.apply(twin.desired.version)
+                    }
+                    Err(error) => {
+                        warn!(%error, "the twin does not parse");
+                        Ok(())
+                    }
                 }
-                Err(error) => {
-                    warn!(%error, "the twin does not parse");
-                    Ok(())
-                }
-            },
+            }
             Some(FromHub::TwinResponse { status: 204, .. }) => Ok(()),
             Some(FromHub::TwinResponse { status, .. }) => {
                 warn!(status, "the hub refuses a twin request");
                 Ok(())
             }
             Some(FromHub::Desired { version }) => {
-                let mut patch: Map<String, Value> = serde_json::from_slice(&arrived.payload).unwrap_or_default();
+                let mut patch: Map<String, Value> =
+                    serde_json::from_slice(&arrived.payload).unwrap_or_default();
                 patch.remove("$version");
                 merge(&mut self.desired, patch);
                 self.apply(version)
@@ -124,7 +132,11 @@ impl Life<'_> {
     /// Applies what the twin wants, and reports what became of it.
     fn apply(&mut self, version: u64) -> Result<(), Gone> {
         info!(version, "desired properties");
-        let wanted = self.desired.get("telemetryInterval").and_then(Value::as_f64).filter(|wanted| PACE.contains(wanted));
+        let wanted = self
+            .desired
+            .get("telemetryInterval")
+            .and_then(Value::as_f64)
+            .filter(|wanted| PACE.contains(wanted));
         if let Some(seconds) = wanted {
             let pace = Duration::from_secs_f64(seconds);
             if pace != self.telemetry.period() {
@@ -150,7 +162,8 @@ impl Life<'_> {
             _ => (404, json!({ "error": "this device has no such method; it has ping" })),
         };
         info!(name, status, "method");
-        self.connection.publish(FromDevice::MethodResult { status, rid }.topic(), body.to_string().into_bytes())
+        self.connection
+            .publish(FromDevice::MethodResult { status, rid }.topic(), body.to_string().into_bytes())
     }
 
     fn tell(&self) {

@@ -57,8 +57,11 @@ async fn main() -> Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match Arguments::parse().command {
         Command::Birth { edge, token_file, line, id, root, state } => {
-            let token = std::fs::read_to_string(&token_file).with_context(|| token_file.display().to_string())?;
-            let root = root.map(|root| std::fs::read(&root).with_context(|| root.display().to_string())).transpose()?;
+            let token =
+                std::fs::read_to_string(&token_file).with_context(|| token_file.display().to_string())?;
+            let root = root
+                .map(|root| std::fs::read(&root).with_context(|| root.display().to_string()))
+                .transpose()?;
             let id = id.map(|id| RegistrationId::parse_any_case(&id)).transpose()?;
             let born = birth(BirthOptions { edge, token, root, line, id, state }).await?;
             println!("id     {}", born.id);

@@ -101,7 +101,8 @@ impl Mind {
 
     /// Full jitter below a ceiling that doubles.
     fn delay(&mut self) -> Duration {
-        let ceiling = self.patience.first.saturating_mul(1 << self.failures.min(20)).min(self.patience.longest);
+        let ceiling =
+            self.patience.first.saturating_mul(1 << self.failures.min(20)).min(self.patience.longest);
         self.failures = self.failures.saturating_add(1);
         ceiling.mul_f64(self.jitter.f64())
     }

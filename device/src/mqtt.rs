@@ -5,7 +5,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Packet, QoS, TlsConfiguration, Transport,
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Packet, QoS,
+    TlsConfiguration, Transport,
 };
 
 use crate::tls::Identity;
@@ -54,7 +55,11 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects and subscribes; returns once the server has agreed to both.
-    pub(crate) async fn open(endpoint: &Endpoint, identity: &Identity, filters: &[String]) -> Result<Self, Gone> {
+    pub(crate) async fn open(
+        endpoint: &Endpoint,
+        identity: &Identity,
+        filters: &[String],
+    ) -> Result<Self, Gone> {
         let (address, port) = match endpoint.connect_to {
             Some(address) => (address.ip().to_string(), address.port()),
             None => (endpoint.host.clone(), PORT),
@@ -80,7 +85,9 @@ impl Connection {
 
     /// Queues a message; it is sent while [`Connection::next`] is awaited.
     pub(crate) fn publish(&self, topic: String, payload: Vec<u8>) -> Result<(), Gone> {
-        self.client.try_publish(topic, QoS::AtLeastOnce, false, payload).map_err(|error| Gone::Lost(error.to_string()))
+        self.client
+            .try_publish(topic, QoS::AtLeastOnce, false, payload)
+            .map_err(|error| Gone::Lost(error.to_string()))
     }
 
     /// The next message. Safe to drop at any await.
@@ -103,7 +110,9 @@ impl Connection {
                 Ok(Event::Incoming(packet)) => return Ok(packet),
                 Ok(Event::Outgoing(_)) => {}
                 Err(ConnectionError::ConnectionRefused(
-                    ConnectReturnCode::NotAuthorized | ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::BadClientId,
+                    ConnectReturnCode::NotAuthorized
+                    | ConnectReturnCode::BadUserNamePassword
+                    | ConnectReturnCode::BadClientId,
                 )) => return Err(Gone::Refused),
                 Err(error) => return Err(Gone::Lost(error.to_string())),
             }

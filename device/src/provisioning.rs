@@ -18,7 +18,11 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Registers and polls until DPS has said where.
-pub(crate) async fn register(config: &Config, id: &RegistrationId, identity: &Identity) -> Result<Outcome, Gone> {
+pub(crate) async fn register(
+    config: &Config,
+    id: &RegistrationId,
+    identity: &Identity,
+) -> Result<Outcome, Gone> {
     let endpoint = Endpoint {
         host: config.dps_host.clone(),
         connect_to: config.connect_to,
@@ -26,7 +30,8 @@ pub(crate) async fn register(config: &Config, id: &RegistrationId, identity: &Id
         user_name: dps_topics::user_name(&config.id_scope, id, &agent()),
     };
     let filters = [dps_topics::RESPONSES.to_owned()];
-    let mut connection = timeout(PATIENCE, Connection::open(&endpoint, identity, &filters)).await.map_err(late)??;
+    let mut connection =
+        timeout(PATIENCE, Connection::open(&endpoint, identity, &filters)).await.map_err(late)??;
     let mut conversation = Conversation::new();
     let mut number = 0;
     let mut next = conversation.waited();
@@ -46,7 +51,12 @@ pub(crate) async fn register(config: &Config, id: &RegistrationId, identity: &Id
     }
 }
 
-async fn ask(connection: &mut Connection, request: &Request, number: u32, id: &RegistrationId) -> Result<Answer, Gone> {
+async fn ask(
+    connection: &mut Connection,
+    request: &Request,
+    number: u32,
+    id: &RegistrationId,
+) -> Result<Answer, Gone> {
     let rid = number.to_string();
     let payload = match request {
         Request::Register => serde_json::json!({ "registrationId": id }).to_string(),

@@ -5,5 +5,7 @@
 
 pub mod browser;
 pub mod programs;
+pub mod proxy;
 pub mod story;
+pub mod tools;
 pub mod world;

@@ -22,7 +22,8 @@ pub fn path(name: &str) -> Result<PathBuf> {
 fn build() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--bins", "-p", "edge", "-p", "portal", "-p", "device", "-p", "emulator"]);
+    command
+        .args(["build", "--quiet", "--bins", "-p", "edge", "-p", "portal", "-p", "device", "-p", "emulator"]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
@@ -45,7 +46,12 @@ impl Running {
     /// Starts `name` and reads its standard output until `enough` says that it has told what we need to know.
     ///
     /// The rest of its output, and its log, go to `log`.
-    pub fn start(name: &str, args: &[&str], log: &Path, mut enough: impl FnMut(&str) -> bool) -> Result<Self> {
+    pub fn start(
+        name: &str,
+        args: &[&str],
+        log: &Path,
+        mut enough: impl FnMut(&str) -> bool,
+    ) -> Result<Self> {
         let log_file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
         let mut child = Command::new(path(name)?)
             .args(args)
@@ -82,7 +88,8 @@ impl Running {
 
     /// Sends a signal by name, as `kill -NAME` does.
     pub fn signal(&self, name: &str) -> Result<()> {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status()?;
+        let status =
+            Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status()?;
         ensure!(status.success(), "kill -{name} of {}: {status}", self.name);
         Ok(())
     }

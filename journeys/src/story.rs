@@ -19,8 +19,7 @@ pub const OFFLINE: usize = 20;
 /// The devices that are born for real, and boot.
 pub const DEVICES: [&str; 2] = ["gw-0001", "gw-0002"];
 /// What the machine manufacturer says about a machine.
-pub const METADATA: &str =
-    r#"{"tags":{"site":"Augsburg","chassis":"MP-4711"},"properties":{"desired":{"telemetryInterval":0.5,"label":"Packing 2"}}}"#;
+pub const METADATA: &str = r#"{"tags":{"site":"Augsburg","chassis":"MP-4711"},"properties":{"desired":{"telemetryInterval":0.5,"label":"Packing 2"}}}"#;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -56,10 +55,13 @@ pub async fn tell(world: &mut World, teller: &mut dyn Teller) -> Result<()> {
     teller.begins("The cloud comes back, and the backlog drains");
     let began = now();
     world.cloud.set_weather(Weather::Clear);
-    let enrolled = in_time(world.cloud.until(|cloud| Some(cloud.enrollments()).filter(|found| found.len() >= all))).await?;
+    let enrolled =
+        in_time(world.cloud.until(|cloud| Some(cloud.enrollments()).filter(|found| found.len() >= all)))
+            .await?;
     settled(world, &display, all).await?;
     ensure!(enrolled.len() == all, "{} enrollments instead of {all}", enrolled.len());
-    let disabled = |record: &IndividualEnrollment| record.provisioning_status == Some(ProvisioningStatus::Disabled);
+    let disabled =
+        |record: &IndividualEnrollment| record.provisioning_status == Some(ProvisioningStatus::Disabled);
     ensure!(enrolled.iter().all(disabled), "an enrollment is not disabled");
     teller.done(&format!("{all} enrolled in {:.1} s, every one disabled", began.elapsed().as_secs_f64()));
 
@@ -89,11 +91,15 @@ pub async fn tell(world: &mut World, teller: &mut dyn Teller) -> Result<()> {
     }
     let heard = world.cloud.until(|cloud| {
         let enough = DEVICES.iter().all(|device| cloud.hub().messages(device, 0).len() >= 3);
-        let reported = cloud.hub().devices().iter().all(|device| device.twin.reported.properties.contains_key("label"));
+        let reported =
+            cloud.hub().devices().iter().all(|device| device.twin.reported.properties.contains_key("label"));
         (enough && reported).then(|| cloud.hub().devices())
     });
     let heard = in_time(heard).await?;
-    ensure!(heard.iter().all(|device| device.tags["chassis"] == "MP-4711"), "the twin lacks the portal's tags");
+    ensure!(
+        heard.iter().all(|device| device.tags["chassis"] == "MP-4711"),
+        "the twin lacks the portal's tags"
+    );
     teller.done(&format!("both live at {HUB}: telemetry arrives, twin applied and reported"));
     Ok(())
 }
@@ -127,10 +133,13 @@ async fn settled(world: &World, token: &str, all: usize) -> Result<()> {
 }
 
 async fn enabled(world: &World, device: &str) {
-    world.cloud.until(|cloud| {
-        let found = cloud.enrollments().into_iter().find(|record| record.registration_id == device)?;
-        (found.provisioning_status == Some(ProvisioningStatus::Enabled)).then_some(())
-    }).await;
+    world
+        .cloud
+        .until(|cloud| {
+            let found = cloud.enrollments().into_iter().find(|record| record.registration_id == device)?;
+            (found.provisioning_status == Some(ProvisioningStatus::Enabled)).then_some(())
+        })
+        .await;
 }
 
 async fn waits(status: &mut watch::Receiver<Status>) -> Result<String> {

@@ -103,13 +103,23 @@ impl World {
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let passphrase = Passphrase::new(random_words())?;
         let state = dir.join("edge");
-        let made = edge::init(&state, edge::InitOptions { names: names.to_vec(), ..Default::default() }, &passphrase, now()).await?;
-        let lines: String = LINES.iter().map(|line| format!("[[line]]\nid = \"{line}\"\ntarget = 40\n")).collect();
+        let made = edge::init(
+            &state,
+            edge::InitOptions { names: names.to_vec(), ..Default::default() },
+            &passphrase,
+            now(),
+        )
+        .await?;
+        let lines: String =
+            LINES.iter().map(|line| format!("[[line]]\nid = \"{line}\"\ntarget = 40\n")).collect();
         let file = dir.join("edge.toml");
-        fs::write(&file, format!(
-            "state = {state:?}\n[listen]\naddress = \"{edge_address}\"\nnames = [\"localhost\", \"127.0.0.1\"]\n\
+        fs::write(
+            &file,
+            format!(
+                "state = {state:?}\n[listen]\naddress = \"{edge_address}\"\nnames = [\"localhost\", \"127.0.0.1\"]\n\
              [ca]\npassphrase = \"prompt\"\n{section}{lines}"
-        ))?;
+            ),
+        )?;
         let appliance = Appliance::bind(&edge::Config::read(&file)?, &passphrase)?;
         let edge = appliance.local_addr();
         let stop = cancel.clone();
@@ -118,7 +128,8 @@ impl World {
         let state = dir.join("portal");
         let password = random_words();
         portal::init(&state, names.to_vec())?;
-        portal::set_account(&state, ACCOUNT.parse()?, &Passphrase::new(password.clone())?, AccountIs::New).await?;
+        portal::set_account(&state, ACCOUNT.parse()?, &Passphrase::new(password.clone())?, AccountIs::New)
+            .await?;
         let text = format!(
             "state = {state:?}\nhubs = [\"{HUB}\", \"hub-us.azure-devices.net\"]\n\
              [listen]\naddress = \"{portal_address}\"\n{section}"
@@ -181,14 +192,16 @@ impl World {
     pub async fn token(&self, role: &str, name: &str) -> Result<String> {
         let socket = self.dir.join("edge/edge.sock");
         let client = reqwest::Client::builder().unix_socket(socket.as_path()).no_proxy().build()?;
-        let asked = client.post("http://edge/tokens").json(&json!({ "name": name, "role": role })).send().await?;
+        let asked =
+            client.post("http://edge/tokens").json(&json!({ "name": name, "role": role })).send().await?;
         let answer: Value = asked.error_for_status()?.json().await?;
         Ok(answer["token"].as_str().context("no token")?.to_owned())
     }
 
     /// Asks the edge for a unit; returns status and body.
     pub async fn issue(&self, token: &str, request: &Value) -> Result<(u16, Value)> {
-        let request = self.client.post(format!("{}/v1/units", self.edge_url())).bearer_auth(token).json(request);
+        let request =
+            self.client.post(format!("{}/v1/units", self.edge_url())).bearer_auth(token).json(request);
         let response = request.send().await?;
         Ok((response.status().as_u16(), response.json().await?))
     }

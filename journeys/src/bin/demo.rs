@@ -36,7 +36,10 @@ impl Teller for Terminal {
         self.step = step.to_owned();
         if std::io::stdout().is_terminal() {
             let spinner = ProgressBar::new_spinner().with_message(format!("{} {step}", self.number));
-            spinner.set_style(ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            spinner.set_style(
+                ProgressStyle::with_template("{spinner} {msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            );
             spinner.enable_steady_tick(Duration::from_millis(100));
             self.spinner = Some(spinner);
         }
@@ -82,7 +85,9 @@ async fn stay(mut world: World) -> Result<()> {
     let display = world.token("display", "your-browser").await?;
     let station = world.token("supervisor", "demo-line").await?;
     let (edge, portal) = (world.edge_url(), world.portal_url());
-    println!("\nIt all stays up until ctrl-C. Your browser will warn about certificates of a CA that it does not know.\n");
+    println!(
+        "\nIt all stays up until ctrl-C. Your browser will warn about certificates of a CA that it does not know.\n"
+    );
     println!("board    {edge}/pair#{display}");
     println!("portal   {portal}   account {ACCOUNT}   password {}", world.password);
     println!("edge     {edge}/v1/units   administrator {}", world.admin);

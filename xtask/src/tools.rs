@@ -1,0 +1,98 @@
+//! The outside programs that tests drive: a browser, and Azure's official SDKs.
+//!
+//! What is missing is installed where it may be; what cannot be is named, with the command that would.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::root;
+
+/// The packages of the official service client, and of the official device client.
+const NPM: &str = "azure-iot-provisioning-service@1.10.1";
+const PYPI: &str = "azure-iot-device==2.14.0";
+
+/// Prepares the tools; returns their folder and what could not be had.
+pub(crate) fn prepare() -> (PathBuf, Vec<String>) {
+    let dir = root().join(".tools");
+    let mut missing = Vec::new();
+    let wanted: [(&str, bool, &dyn Fn() -> bool, &str); 3] = [
+        ("chromium", on_path("chromium"), &chromium, "apt-get install -y chromium"),
+        (
+            NPM,
+            dir.join("npm/node_modules/azure-iot-provisioning-service").is_dir(),
+            &|| npm(&dir),
+            "needs node and npm",
+        ),
+        (
+            PYPI,
+            python(&dir).is_ok_and(|python| has_sdk(&python)),
+            &|| pip(&dir),
+            "needs python3 with venv and pip",
+        ),
+    ];
+    for (what, there, install, otherwise) in wanted {
+        if !there {
+            println!("── installing {what}");
+            if !install() {
+                missing.push(format!("tests that drive {what}: it could not be installed ({otherwise})"));
+            }
+        }
+    }
+    (dir, missing)
+}
+
+/// Whether `cargo deny` can be run.
+pub(crate) fn has_cargo_deny() -> bool {
+    on_path("cargo-deny")
+}
+
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+fn chromium() -> bool {
+    ran(Command::new("apt-get").args(["update", "-qq"]))
+        && ran(Command::new("apt-get")
+            .args(["install", "-y", "-qq", "chromium"])
+            .env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+fn npm(dir: &Path) -> bool {
+    let prefix = dir.join("npm");
+    fs::create_dir_all(&prefix).is_ok()
+        && ran(Command::new("npm")
+            .args(["install", "--silent", "--no-save", "--no-audit", "--no-fund", "--prefix"])
+            .arg(&prefix)
+            .arg(NPM))
+}
+
+fn pip(dir: &Path) -> bool {
+    let venv = dir.join("py");
+    ran(Command::new("python3").args(["-m", "venv"]).arg(&venv))
+        && ran(Command::new(venv.join("bin/pip")).args([
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            PYPI,
+        ]))
+}
+
+fn python(dir: &Path) -> Result<PathBuf, ()> {
+    let python = dir.join("py/bin/python");
+    if python.is_file() { Ok(python) } else { Err(()) }
+}
+
+fn has_sdk(python: &Path) -> bool {
+    Command::new(python)
+        .args(["-c", "import azure.iot.device"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
+fn ran(command: &mut Command) -> bool {
+    command.status().is_ok_and(|status| status.success())
+}
