@@ -181,7 +181,8 @@ fn worker(
         first_delay: config.first_delay,
         longest_delay: config.longest_delay,
     };
-    let describe: Describe<PortalEvent> = Arc::new(move |entry, id| entry.events.iter().find_map(|event| describe(event, id, &seal)));
+    let describe: Describe<PortalEvent> =
+        Arc::new(move |entry, id| entry.events.iter().find_map(|event| describe(event, id, &seal)));
     Ok(Worker::new(ledger.clone(), Cloud::new(config)?, describe, pace, u64::from_ne_bytes(seed)))
 }
 
