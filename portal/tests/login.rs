@@ -72,7 +72,7 @@ async fn a_form_from_elsewhere_or_without_its_token_does_nothing() {
     let portal = Running::start("").await;
     let browser = portal.signed_in("weber").await;
     let token = browser.get("/activate").await.token();
-    let before = portal.ledger.seq();
+    let mut written = portal.ledger.subscribe();
     let form =
         |token| [("token", token), ("device", "gw-1"), ("claim", CODE), ("metadata", "{}"), ("hub", HUB)];
     for origin in [None, Some("https://evil.example"), Some("null"), Some("http://localhost")] {
@@ -89,7 +89,7 @@ async fn a_form_from_elsewhere_or_without_its_token_does_nothing() {
     login.get("/login").await;
     let answer = login.post("/login", &[("name", "weber"), ("password", PASSWORD), ("token", "00")]).await;
     assert_eq!(answer.status, 403, "also the login form has a token");
-    assert_eq!(portal.ledger.seq(), before, "nothing was written");
+    assert!(written.try_recv().is_err(), "nothing was written");
     portal.stop().await;
 }
 

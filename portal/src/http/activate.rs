@@ -101,7 +101,7 @@ pub(crate) async fn request(
         Err(rejection) => return unreadable(&rejection),
     };
     let draft = Draft { device, claim, metadata, hub };
-    let Some(somebody) = SignedIn::of(&session, &app).await else {
+    let Some(somebody) = SignedIn::of(&session).await else {
         let error = "Your session has ended. Sign in; what you typed is kept.";
         return login::form(&app, &headers, StatusCode::UNAUTHORIZED, Some(error), "", "", draft);
     };

@@ -64,7 +64,7 @@ pub(crate) async fn show(
     headers: HeaderMap,
     Query(wanted): Query<Wanted>,
 ) -> Response {
-    if SignedIn::of(&session, &app).await.is_some() {
+    if SignedIn::of(&session).await.is_some() {
         return Redirect::to(&inside(&wanted.next)).into_response();
     }
     form(&app, &headers, StatusCode::OK, None, "", &wanted.next, Draft::default())
@@ -162,7 +162,7 @@ pub(crate) async fn sign_out(
     session: Session,
     Form(leaving): Form<Leaving>,
 ) -> Response {
-    if let Some(somebody) = SignedIn::of(&session, &app).await {
+    if let Some(somebody) = SignedIn::of(&session).await {
         if !app.tokens.fits(&somebody.browser, &leaving.token) {
             return Redirect::to("/").into_response();
         }

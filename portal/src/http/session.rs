@@ -13,7 +13,6 @@ use tracing::error;
 use web::Problem;
 
 use crate::account::AccountName;
-use crate::event::{Account, account_key};
 use crate::http::App;
 use crate::http::activations::wants_json;
 
@@ -41,10 +40,8 @@ pub(crate) struct SignedIn {
 
 impl SignedIn {
     /// Whoever this session belongs to, if to anybody.
-    pub(crate) async fn of(session: &Session, app: &App) -> Option<Self> {
+    pub(crate) async fn of(session: &Session) -> Option<Self> {
         let account: AccountName = session.get(ACCOUNT).await.ok()??;
-        let known = app.ledger.get::<Account>(&account_key(&account)).ok()?;
-        known?;
         Some(Self { account, browser: session.id()?.to_string() })
     }
 
@@ -75,7 +72,7 @@ impl FromRequestParts<Arc<App>> for SignedIn {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
         let session = Session::from_request_parts(parts, app).await.map_err(IntoResponse::into_response)?;
-        if let Some(somebody) = Self::of(&session, app).await {
+        if let Some(somebody) = Self::of(&session).await {
             return Ok(somebody);
         }
         if wants_json(&parts.headers) {
