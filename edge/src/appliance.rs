@@ -26,7 +26,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::{
     Config, EdgeEvent,
-    board::Boards,
+    board::{Boards, Lookout},
     claim::ClaimKey,
     config::Validity,
     event::IssuedBy,
@@ -141,7 +141,8 @@ impl Appliance {
             None => None,
         };
         let link = worker.as_ref().map(Worker::link);
-        let boards = Boards::new(ledger.clone(), config.lines.clone(), link)?;
+        let lookout = Lookout { ledger: ledger.clone(), lines: config.lines.clone(), link };
+        let boards = Boards::new(lookout.clone())?;
         let floor: Shared = Arc::new(Floor {
             ledger: ledger.clone(),
             issuer,
@@ -152,6 +153,7 @@ impl Appliance {
             boot_id: Uuid::new_v4(),
             started: now(),
             board: boards.subscribe(),
+            lookout,
         });
         let local = Local::bind(&state.socket(), floor.clone())
             .map_err(|source| StartError::Io { path: state.socket().display().to_string(), source })?;

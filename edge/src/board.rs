@@ -66,24 +66,25 @@ pub(crate) struct CloudView {
     pub(crate) oldest: Option<OffsetDateTime>,
 }
 
+/// From where a board is seen.
+#[derive(Clone)]
+pub(crate) struct Lookout {
+    pub(crate) ledger: Ledger<EdgeEvent>,
+    pub(crate) lines: Vec<LineConfig>,
+    /// `None` where no cloud is configured.
+    pub(crate) link: Option<watch::Receiver<Link>>,
+}
+
 /// Makes boards whenever something is committed or the link changes.
 pub(crate) struct Boards {
-    ledger: Ledger<EdgeEvent>,
-    lines: Vec<LineConfig>,
-    link: Option<watch::Receiver<Link>>,
+    lookout: Lookout,
     current: watch::Sender<Arc<Board>>,
 }
 
 impl Boards {
-    pub(crate) fn new(
-        ledger: Ledger<EdgeEvent>,
-        lines: Vec<LineConfig>,
-        link: Option<watch::Receiver<Link>>,
-    ) -> Result<Self, ReadError> {
-        let now = crate::http::now();
-        let board = look(&ledger, &lines, link.as_ref(), now)?;
-        let (current, _) = watch::channel(Arc::new(board));
-        Ok(Self { ledger, lines, link, current })
+    pub(crate) fn new(lookout: Lookout) -> Result<Self, ReadError> {
+        let (current, _) = watch::channel(Arc::new(lookout.look(crate::http::now())?));
+        Ok(Self { lookout, current })
     }
 
     /// The newest board, as it changes.
@@ -93,12 +94,12 @@ impl Boards {
 
     /// Works until cancelled.
     pub(crate) async fn run(mut self, cancel: CancellationToken) {
-        let mut changed = self.ledger.changed();
+        let mut changed = self.lookout.ledger.changed();
         // A day may end without anybody issuing a unit.
         let mut minute = tokio::time::interval(Duration::from_secs(60));
         loop {
             let link = async {
-                match &mut self.link {
+                match &mut self.lookout.link {
                     Some(link) => link.changed().await.is_ok(),
                     None => std::future::pending().await,
                 }
@@ -106,10 +107,10 @@ impl Boards {
             tokio::select! {
                 () = cancel.cancelled() => return,
                 change = changed.changed() => if change.is_err() { return },
-                up = link => if !up { self.link = None },
+                up = link => if !up { self.lookout.link = None },
                 _ = minute.tick() => {}
             }
-            match look(&self.ledger, &self.lines, self.link.as_ref(), crate::http::now()) {
+            match self.lookout.look(crate::http::now()) {
                 Ok(board) => {
                     self.current.send_replace(Arc::new(board));
                 }
@@ -120,41 +121,39 @@ impl Boards {
     }
 }
 
-/// The board of this moment, from what is committed.
-fn look(
-    ledger: &Ledger<EdgeEvent>,
-    lines: &[LineConfig],
-    link: Option<&watch::Receiver<Link>>,
-    now: OffsetDateTime,
-) -> Result<Board, ReadError> {
-    // Read first: what is committed meanwhile may show, but is not claimed.
-    let seq = ledger.seq();
-    let lines = lines.iter().map(|line| {
-        let record: Option<LineRecord> = ledger.get(&index::line(&line.id))?;
-        Ok(Line {
-            id: line.id.clone(),
-            name: line.name.clone().unwrap_or_else(|| line.id.clone()),
-            target: line.target,
-            today: ledger.counter(&index::day(&line.id, now.date()))?,
-            issued: record.as_ref().map_or(0, |record| record.issued),
-            last_at: record.as_ref().map(|record| record.last_at),
-            last: record.map(|record| record.last.into()),
-        })
-    });
-    let lines = lines.collect::<Result<_, ReadError>>()?;
-    let link = link.map(|link| link.borrow().clone());
-    let (word, why) = match link.as_ref().map(|link| &link.state) {
-        None => ("off", None),
-        Some(LinkState::Unknown) => ("unknown", None),
-        Some(LinkState::Up) => ("up", None),
-        Some(LinkState::Down { cause, .. }) => ("down", Some(cause.words().to_owned())),
-    };
-    let cloud = CloudView {
-        link: word.to_owned(),
-        why,
-        since: link.map(|link| link.since),
-        books: books::balance(ledger)?,
-        oldest: books::oldest(ledger)?,
-    };
-    Ok(Board { seq, at: now, lines, cloud })
+impl Lookout {
+    /// The board of this moment, from what is committed.
+    pub(crate) fn look(&self, now: OffsetDateTime) -> Result<Board, ReadError> {
+        // Read first: what is committed meanwhile may show, but is not claimed.
+        let Self { ledger, lines, link } = self;
+        let seq = ledger.seq();
+        let lines = lines.iter().map(|line| {
+            let record: Option<LineRecord> = ledger.get(&index::line(&line.id))?;
+            Ok(Line {
+                id: line.id.clone(),
+                name: line.name.clone().unwrap_or_else(|| line.id.clone()),
+                target: line.target,
+                today: ledger.counter(&index::day(&line.id, now.date()))?,
+                issued: record.as_ref().map_or(0, |record| record.issued),
+                last_at: record.as_ref().map(|record| record.last_at),
+                last: record.map(|record| record.last.into()),
+            })
+        });
+        let lines = lines.collect::<Result<_, ReadError>>()?;
+        let link = link.as_ref().map(|link| link.borrow().clone());
+        let (word, why) = match link.as_ref().map(|link| &link.state) {
+            None => ("off", None),
+            Some(LinkState::Unknown) => ("unknown", None),
+            Some(LinkState::Up) => ("up", None),
+            Some(LinkState::Down { cause, .. }) => ("down", Some(cause.words().to_owned())),
+        };
+        let cloud = CloudView {
+            link: word.to_owned(),
+            why,
+            since: link.map(|link| link.since),
+            books: books::balance(ledger)?,
+            oldest: books::oldest(ledger)?,
+        };
+        Ok(Board { seq, at: now, lines, cloud })
+    }
 }

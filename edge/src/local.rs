@@ -99,7 +99,7 @@ async fn status(
     ConnectInfo(caller): ConnectInfo<Caller>,
 ) -> Result<Json<Status>, Problem> {
     caller.actor()?;
-    Ok(Json(status_now(&floor)))
+    status_now(&floor).map(Json)
 }
 
 async fn list(

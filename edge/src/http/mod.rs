@@ -25,7 +25,7 @@ use web::{Problem, security_headers};
 use crate::{
     EdgeEvent,
     access::{Access, Principal, Role, guard},
-    board::Board,
+    board::{Board, Lookout},
     claim::ClaimKey,
     config::LineConfig,
     event::IssuedBy,
@@ -46,6 +46,7 @@ pub(crate) struct Floor {
     pub(crate) boot_id: Uuid,
     pub(crate) started: OffsetDateTime,
     pub(crate) board: watch::Receiver<Arc<Board>>,
+    pub(crate) lookout: Lookout,
 }
 
 /// A handle to it.

@@ -3,9 +3,9 @@
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use web::Json;
+use web::{Json, Problem};
 
-use super::{Shared, now};
+use super::{Shared, now, unreadable};
 use crate::board::Board;
 
 /// The appliance at a glance.
@@ -30,17 +30,18 @@ pub(crate) struct Status {
     pub(crate) board: Board,
 }
 
-pub(super) async fn status(State(floor): State<Shared>) -> Json<Status> {
-    Json(status_now(&floor))
+pub(super) async fn status(State(floor): State<Shared>) -> Result<Json<Status>, Problem> {
+    status_now(&floor).map(Json)
 }
 
-pub(crate) fn status_now(floor: &Shared) -> Status {
-    let board = floor.board.borrow().as_ref().clone();
+/// Looked up anew, not as old as what the screens show.
+pub(crate) fn status_now(floor: &Shared) -> Result<Status, Problem> {
+    let board = floor.lookout.look(now()).map_err(|error| unreadable(&error))?;
     let storage = match floor.ledger.status() {
         ledger::Status::Open => "open".to_owned(),
         ledger::Status::Failed { why } => why,
     };
-    Status {
+    Ok(Status {
         box_id: floor.this_box.box_id.clone(),
         generation: floor.this_box.generation,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -51,5 +52,5 @@ pub(crate) fn status_now(floor: &Shared) -> Status {
         issuing_ca_ends: floor.issuer.not_after(),
         books_balance: board.cloud.books.balance(),
         board,
-    }
+    })
 }
