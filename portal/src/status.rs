@@ -69,12 +69,13 @@ pub struct Status {
     pub ended_at: Option<OffsetDateTime>,
 }
 
-/// Derives what to say from what was committed: the request, the device's standing, and the link.
+/// Derives what to say from what was committed: the request and the device's standing, and from the link as the worker
+/// knows it; a portal without a cloud has none.
 #[must_use]
 pub fn status(
     request: &Activation,
     standing: Option<&State>,
-    link: &LinkState,
+    link: Option<&LinkState>,
     now: OffsetDateTime,
 ) -> Status {
     let say = |phase, turn, headline: &str, detail: String| Status {
@@ -149,7 +150,14 @@ fn refused(code: &str) -> (Turn, &'static str, &'static str) {
 /// How long an answer may take before it is more likely that DPS does not know the device.
 const ANSWERED_WITHIN: Duration = Duration::seconds(10);
 
-fn waiting(link: &LinkState, waited: Duration) -> (Turn, &'static str, &'static str) {
+fn waiting(link: Option<&LinkState>, waited: Duration) -> (Turn, &'static str, &'static str) {
+    let Some(link) = link else {
+        return (
+            Turn::Portal,
+            "Saved; this portal is not connected to the cloud yet",
+            "Your request is stored safely and will be carried out once whoever runs this portal has connected it.",
+        );
+    };
     match link {
         LinkState::Up if waited >= ANSWERED_WITHIN => (
             Turn::Factory,
@@ -199,7 +207,7 @@ mod tests {
     }
 
     fn check(standing: Option<State>, link: LinkState, expected: (Phase, Turn), word: &str) {
-        let status = status(&request(), standing.as_ref(), &link, SAVED + Duration::minutes(1));
+        let status = status(&request(), standing.as_ref(), Some(&link), SAVED + Duration::minutes(1));
         assert_eq!((status.phase, status.turn), expected, "{status:?}");
         assert!(status.headline.contains(word), "{status:?}");
     }
@@ -219,8 +227,15 @@ mod tests {
     }
 
     #[test]
+    fn a_portal_without_a_cloud_does_not_pretend_to_ask() {
+        let status = status(&request(), waiting().as_ref(), None, SAVED);
+        assert!(status.headline.contains("not connected"), "{status:?}");
+    }
+
+    #[test]
     fn the_factory_is_not_blamed_before_the_cloud_has_had_time_to_answer() {
-        let early = status(&request(), waiting().as_ref(), &LinkState::Up, SAVED + Duration::seconds(9));
+        let early =
+            status(&request(), waiting().as_ref(), Some(&LinkState::Up), SAVED + Duration::seconds(9));
         assert_eq!(early.turn, Turn::Portal);
     }
 
@@ -228,7 +243,7 @@ mod tests {
     fn nothing_is_called_done_before_the_cloud_has_it() {
         for standing in [waiting(), None, Some(State::Settled { want: Want::Activate, epoch: 1, at: SAVED })]
         {
-            let status = status(&request(), standing.as_ref(), &LinkState::Up, SAVED);
+            let status = status(&request(), standing.as_ref(), Some(&LinkState::Up), SAVED);
             assert_ne!(status.phase, Phase::Done, "{standing:?}");
         }
         let done = Some(State::Settled { want: Want::Activate, epoch: 2, at: SAVED });
@@ -245,7 +260,7 @@ mod tests {
         check(held("no-claim"), LinkState::Up, (Phase::Refused, Turn::Factory), "no claim code");
         check(held("scrapped"), LinkState::Up, (Phase::Refused, Turn::Factory), "withdrawn");
         check(held("rejected"), LinkState::Up, (Phase::Refused, Turn::Factory), "does not take");
-        let status = status(&request(), held("rejected").as_ref(), &LinkState::Up, SAVED);
+        let status = status(&request(), held("rejected").as_ref(), Some(&LinkState::Up), SAVED);
         assert!(!format!("{status:?}").contains("raw words"));
     }
 

@@ -9,6 +9,8 @@ pub struct Limits {
     pub body: usize,
     /// From the end of the handshake to the end of the first request's head.
     pub head: Duration,
+    /// Between two requests on a connection, and for the head of every request but the first.
+    pub idle: Duration,
     /// For a TLS handshake.
     pub handshake: Duration,
     /// For a whole request.
@@ -22,6 +24,7 @@ impl Default for Limits {
         Self {
             body: 64 << 10,
             head: Duration::from_secs(5),
+            idle: Duration::from_secs(30),
             handshake: Duration::from_secs(5),
             request: Duration::from_secs(15),
             grace: Duration::from_secs(5),

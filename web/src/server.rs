@@ -21,6 +21,11 @@ use tracing::{debug, error};
 
 use crate::{limits::Limits, problem::Problem, tls::Tls};
 
+/// What is read of the head of a request; enough for every browser's cookies.
+const LARGEST_HEAD: usize = 32 << 10;
+/// Requests at a time on one HTTP/2 connection.
+const MOST_STREAMS: u32 = 64;
+
 /// Why an address cannot be listened on.
 #[derive(Debug, Error)]
 #[error("cannot listen on {address}: {source}")]
@@ -64,10 +69,16 @@ impl Server {
     /// Serves until cancelled; then takes no more connections and lets running requests finish within the grace period.
     pub async fn run(self, cancel: CancellationToken) -> io::Result<()> {
         let handle = Handle::new();
-        let serve = axum_server::from_tcp(self.listener)?
+        let mut serve = axum_server::from_tcp(self.listener)?
             .handle(handle.clone())
             .first_request_timeout(self.limits.head)
             .accept_error_handler(|address, error| debug!(?address, %error, "a connection was not accepted"));
+        let http = serve.http_builder();
+        http.http1().header_read_timeout(self.limits.idle).max_buf_size(LARGEST_HEAD);
+        http.http2()
+            .max_concurrent_streams(MOST_STREAMS)
+            .max_header_list_size(16 << 10)
+            .keep_alive_interval(self.limits.idle);
         let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
         let stop = async {
             cancel.cancelled().await;

@@ -10,7 +10,11 @@ use axum::{
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use reqwest::{Certificate, Client, Identity};
 use serde_json::Value;
-use tokio::{io::AsyncReadExt, net::TcpStream, task::JoinHandle};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 use web::{ClientCertificates, Json, Limits, Peer, Server, Tls, security_headers};
 
@@ -165,4 +169,93 @@ async fn it_stops_when_told_to_and_the_port_is_free_again() {
     server.cancel.cancel();
     server.task.await.unwrap().unwrap();
     std::net::TcpListener::bind(server.address).unwrap();
+}
+
+/// Sends raw bytes without TLS, and returns everything that comes back until the server closes.
+async fn raw(limits: Limits, send: &[u8]) -> String {
+    let router = Router::new().route("/echo", post(echo)).route("/who", get(who));
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), None, router, limits).unwrap();
+    let address = server.local_addr();
+    let cancel = CancellationToken::new();
+    let task = tokio::task::spawn(server.run(cancel.clone()));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(send).await.unwrap();
+    let mut heard = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut heard));
+    read.await.expect("let go in time").unwrap();
+    cancel.cancel();
+    task.await.unwrap().unwrap();
+    String::from_utf8(heard).unwrap()
+}
+
+#[tokio::test]
+async fn a_body_without_a_length_is_measured_while_it_comes() {
+    let chunk = format!("1000\r\n{}\r\n", "x".repeat(0x1000));
+    let head = "POST /echo HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
+                transfer-encoding: chunked\r\n\r\n";
+    let sent = format!("{head}{}0\r\n\r\n", chunk.repeat(2));
+    let heard = raw(Limits { body: 0x1800, ..Limits::default() }, sent.as_bytes()).await;
+    assert!(heard.starts_with("HTTP/1.1 413 ") && heard.contains("body-too-large"), "{heard}");
+}
+
+#[tokio::test]
+async fn a_connection_that_falls_silent_after_a_request_is_let_go() {
+    let limits = Limits { idle: Duration::from_millis(200), ..Limits::default() };
+    let heard = raw(limits, b"GET /who HTTP/1.1\r\nhost: localhost\r\n\r\nGET /who HT").await;
+    assert!(heard.starts_with("HTTP/1.1 200 "), "{heard}");
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let sent = format!("GET /who HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(40 << 10));
+    let heard = raw(Limits::default(), sent.as_bytes()).await;
+    assert!(heard.starts_with("HTTP/1.1 431 "), "{heard}");
+}
+
+/// Presents a certificate together with the key of another one.
+#[derive(Debug)]
+struct Impostor(std::sync::Arc<rustls::sign::CertifiedKey>);
+
+impl rustls::client::ResolvesClientCert for Impostor {
+    fn resolve(
+        &self,
+        _: &[&[u8]],
+        _: &[rustls::SignatureScheme],
+    ) -> Option<std::sync::Arc<rustls::sign::CertifiedKey>> {
+        Some(self.0.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn a_client_certificate_without_its_key_gets_nowhere() {
+    use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+    let (server, root, _) = start();
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    for (version, with_its_key) in [
+        (&rustls::version::TLS12, true),
+        (&rustls::version::TLS12, false),
+        (&rustls::version::TLS13, true),
+        (&rustls::version::TLS13, false),
+    ] {
+        let (chain, own_key) = certificate("device");
+        let key = if with_its_key { own_key } else { certificate("other").1 };
+        let chain = CertificateDer::from_pem_slice(chain.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let key = provider.key_provider.load_private_key(key).unwrap();
+        let identity = std::sync::Arc::new(rustls::sign::CertifiedKey::new(vec![chain], key));
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(root.as_bytes()).unwrap()).unwrap();
+        let config = rustls::ClientConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_client_cert_resolver(std::sync::Arc::new(Impostor(identity)));
+        let client = Client::builder().tls_backend_preconfigured(config).build().unwrap();
+        let answer = client.get(server.url("/who")).send().await;
+        assert_eq!(answer.is_ok(), with_its_key, "{version:?}: {answer:?}");
+    }
 }

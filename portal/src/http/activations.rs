@@ -120,7 +120,7 @@ fn look(
     let record: Option<Activation> = app.ledger.get(&activation_key(activation))?;
     let Some(record) = record.filter(|record| record.account == *account) else { return Ok(None) };
     let standing = books::committed(&app.ledger, &record.id)?.map(|standing| standing.state);
-    let status = status(&record, standing.as_ref(), &app.link(), now());
+    let status = status(&record, standing.as_ref(), app.link().as_ref(), now());
     Ok(Some((record, status)))
 }
 

@@ -50,8 +50,8 @@ struct App {
 }
 
 impl App {
-    fn link(&self) -> LinkState {
-        self.link.as_ref().map_or(LinkState::Unknown, |link| link.borrow().state.clone())
+    fn link(&self) -> Option<LinkState> {
+        self.link.as_ref().map(|link| link.borrow().state.clone())
     }
 
     /// Counts a try under every key, or says how long to wait.
