@@ -4,6 +4,8 @@
 //! [`story`] is what happens there.
 
 pub mod browser;
+pub mod chromium;
+pub mod floor;
 pub mod programs;
 pub mod proxy;
 pub mod story;

@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::OnceLock,
 };
 
@@ -40,6 +40,8 @@ fn build() -> Result<PathBuf> {
 pub struct Running {
     child: Child,
     name: String,
+    /// Kept open: a program that prints one more line must not be stopped by it.
+    _stdout: Option<BufReader<ChildStdout>>,
 }
 
 impl Running {
@@ -60,14 +62,16 @@ impl Running {
             .stderr(log_file)
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
-        let mut lines = BufReader::new(child.stdout.take().context("no standard output")?).lines();
-        let running = Self { child, name: name.to_owned() };
-        for line in &mut lines {
-            if enough(&line?) {
-                // Nobody reads on: our programs print nothing more, and a closed pipe must not stop them.
-                std::mem::forget(lines);
+        let stdout = child.stdout.take().context("no standard output")?;
+        let mut running = Self { child, name: name.to_owned(), _stdout: None };
+        let mut stdout = BufReader::new(stdout);
+        let mut line = String::new();
+        while stdout.read_line(&mut line)? > 0 {
+            if enough(line.trim_end()) {
+                running._stdout = Some(stdout);
                 return Ok(running);
             }
+            line.clear();
         }
         let log = std::fs::read_to_string(log).unwrap_or_default();
         bail!("{name} ended before it was ready:\n{log}")

@@ -113,6 +113,20 @@ impl Cloud {
         Some(record)
     }
 
+    /// Changes a record as somebody else would: read, change, write back on condition that nobody wrote meanwhile.
+    /// Returns whether it was written.
+    pub fn act_as_portal(
+        &mut self,
+        now: OffsetDateTime,
+        id: &str,
+        change: impl FnOnce(&mut IndividualEnrollment),
+    ) -> bool {
+        let Some(mut record) = self.shown(id) else { return false };
+        let Some(etag) = record.etag.clone() else { return false };
+        change(&mut record);
+        self.write(now, record, Condition::Version(&etag)).is_ok()
+    }
+
     fn delete(&mut self, id: &str, version: Option<&str>) -> Result<(), Refused> {
         let key = id.to_ascii_lowercase();
         let stored = self.enrollments.get(&key).ok_or_else(not_found)?;
