@@ -4,6 +4,7 @@ const section = document.getElementById("status");
 const address = section.dataset.follow;
 const SOON = 1000;
 const LATE = 10000;
+const PATIENCE = 5000;
 let looked = Date.now();
 let delay = SOON;
 
@@ -14,7 +15,8 @@ const show = (id, text) => {
 
 async function look() {
   try {
-    const answer = await fetch(address, { headers: { accept: "application/json" }, cache: "no-store" });
+    const signal = AbortSignal.timeout(PATIENCE);
+    const answer = await fetch(address, { headers: { accept: "application/json" }, cache: "no-store", signal });
     if (answer.status === 401) {
       location.reload();
       return;

@@ -14,7 +14,6 @@ use cloud_sync::claim::ClaimCode;
 use http::{HeaderMap, StatusCode};
 use ledger::{CommitError, Stamp};
 use serde::Deserialize;
-use tower_sessions::Session;
 use tracing::{error, info};
 use uuid::Uuid;
 
@@ -26,7 +25,7 @@ use crate::http::App;
 use crate::http::activations;
 use crate::http::login;
 use crate::http::pages::{Activate, Draft, Message, Mistake, page};
-use crate::http::session::SignedIn;
+use crate::http::session::{Session, SignedIn};
 use crate::{metadata, now};
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -11,11 +11,13 @@ use crate::http::App;
 
 const STYLE: &str = include_str!("../../assets/portal.css");
 const FOLLOW: &str = include_str!("../../assets/follow.js");
+const ICON: &str = include_str!("../../assets/icon.svg");
 
 pub(crate) fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/assets/portal.css", get(|| async { asset("text/css; charset=utf-8", STYLE) }))
         .route("/assets/follow.js", get(|| async { asset("text/javascript; charset=utf-8", FOLLOW) }))
+        .route("/assets/icon.svg", get(|| async { asset("image/svg+xml", ICON) }))
 }
 
 fn asset(kind: &'static str, text: &'static str) -> impl IntoResponse {

@@ -13,7 +13,6 @@ use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use keys::Zeroizing;
 use serde::Deserialize;
-use tower_sessions::Session;
 use tracing::{info, warn};
 
 use crate::account::AccountName;
@@ -22,7 +21,7 @@ use crate::event::{Account, account_key};
 use crate::http::activate;
 use crate::http::forms::cookie;
 use crate::http::pages::{Draft, Login, page};
-use crate::http::session::SignedIn;
+use crate::http::session::{Session, SignedIn};
 use crate::http::{App, random};
 use crate::now;
 
