@@ -37,7 +37,7 @@ fn blocks(text: &str) -> Vec<(bool, String)> {
             Some("sh background") if !inside => (inside, _) = (true, blocks.push((true, String::new()))),
             Some(_) => inside = false,
             None if inside => {
-                blocks.last_mut().into_iter().for_each(|(_, block)| *block += &format!("{line}\n"))
+                blocks.last_mut().into_iter().for_each(|(_, block)| *block += &format!("{line}\n"));
             }
             None => {}
         }

@@ -1,5 +1,6 @@
 //! A server over real TLS.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::disallowed_methods, reason = "a test waits for its server by itself")]
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -95,7 +95,7 @@ impl Token {
                 }
             }
             Self::Revoke(revoke) => {
-                Daemon::of(&revoke.state)?.delete(&format!("/tokens/{}", revoke.name)).await?
+                Daemon::of(&revoke.state)?.delete(&format!("/tokens/{}", revoke.name)).await?;
             }
         }
         Ok(())

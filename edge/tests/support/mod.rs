@@ -36,10 +36,10 @@ impl Running {
         let dir = TempDir::new().unwrap();
         let options = InitOptions { names: vec!["localhost".into()], ledger: ledger() };
         let made = edge::init(&dir.path().join("box"), options, &passphrase(), now()).await.unwrap();
-        Self::start_in(dir, made.admin_token).await
+        Self::start_in(dir, made.admin_token)
     }
 
-    pub async fn start_in(dir: TempDir, admin: String) -> Self {
+    pub fn start_in(dir: TempDir, admin: String) -> Self {
         let state = dir.path().join("box");
         let file = dir.path().join("edge.toml");
         let text = format!(
@@ -66,7 +66,7 @@ impl Running {
     pub async fn restart(mut self) -> Self {
         self.cancel.cancel();
         self.tasks.join_next().await.unwrap().unwrap().unwrap();
-        Self::start_in(self.dir, self.admin).await
+        Self::start_in(self.dir, self.admin)
     }
 
     pub fn url(&self, path: &str) -> String {
