@@ -1,6 +1,6 @@
 //! The agent: born on the line, wakes up at the customer's site.
 //!
-//! On the line, [`birth`] makes the device's key where it will stay and asks the edge for a certificate.
+//! On the line, [`birth()`] makes the device's key where it will stay and asks the edge for a certificate.
 //! At the customer's site, [`Agent::run`] asks DPS where the device belongs, as often as it takes, and lives there:
 //! telemetry, twin, methods.
 //!

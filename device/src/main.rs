@@ -22,7 +22,7 @@ struct Arguments {
 enum Command {
     /// On the line: makes the device's key and gets its certificate from the edge. Repeating it is harmless.
     Birth {
-        /// The edge, such as https://edge.local:8443.
+        /// The edge, such as `https://edge.local:8443`.
         #[arg(long)]
         edge: String,
         /// A file with the token of a station.

@@ -2,7 +2,7 @@
 //!
 //! | key | value |
 //! | --- | --- |
-//! | `box` | [`IssuedBy`] |
+//! | `box` | [`crate::event::IssuedBy`] |
 //! | `unit/{id}` | [`Unit`] |
 //! | `key/{SHA-256 of the public key}` | the id that has it |
 //! | `idem/{SHA-256}` | [`Remembered`] |

@@ -1,7 +1,7 @@
 //! The appliance on the factory floor: a local CA, an API for lines, boards, and a command line.
 //!
 //! It answers from its own disk; the cloud is told later, by the worker that this crate starts and nobody waits for.
-//! Read [`enroll`] for what happens when a line asks for an identity, [`Appliance`] for what runs.
+//! Read `enroll` for what happens when a line asks for an identity, [`Appliance`] for what runs.
 
 pub mod access;
 mod appliance;

@@ -1,4 +1,4 @@
-//! The HTTPS face: the shell around [`Cloud::handle`].
+//! The HTTPS face: the shell around [`crate::cloud::Cloud::handle`].
 
 use std::{collections::BTreeMap, net::SocketAddr};
 

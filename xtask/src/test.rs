@@ -14,7 +14,10 @@ pub(crate) fn run() -> Result<()> {
     let require = if missing.is_empty() { "1" } else { "0" };
     let environment = [("EDGE_TOOLS", dir.as_ref()), ("EDGE_REQUIRE_TOOLS", require)];
     cargo(&["test", "--workspace", "--locked", "--no-fail-fast"], &environment)?;
-    cargo(&["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    cargo(
+        &["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"],
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    )?;
     if tools::has_cargo_deny() {
         cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"], &[])?;
     } else {
