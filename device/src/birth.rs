@@ -23,8 +23,8 @@ pub struct BirthOptions {
     pub token: String,
     /// The edge's root, PEM; the operating system's roots without it.
     pub root: Option<Vec<u8>>,
-    /// The line that the device is made on.
-    pub line: String,
+    /// The line that the device is made on; that of the token without it.
+    pub line: Option<String>,
     /// The registration id; a fresh GUID without it.
     pub id: Option<RegistrationId>,
     /// Where the device keeps what it is.

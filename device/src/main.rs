@@ -28,9 +28,9 @@ enum Command {
         /// A file with the token of a station.
         #[arg(long)]
         token_file: PathBuf,
-        /// The line that the device is made on.
+        /// The line that the device is made on; that of the token without it.
         #[arg(long)]
-        line: String,
+        line: Option<String>,
         /// The registration id; a fresh GUID without it.
         #[arg(long)]
         id: Option<String>,

@@ -6,6 +6,7 @@
 
 use azure_iot::RegistrationId;
 use ledger::{Event, Ledger, ReadError, View};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -39,36 +40,55 @@ pub(crate) struct Known {
     remembered_unit: Option<Unit>,
 }
 
+/// Where state is read from: a decision's view, or what is committed.
+trait Reads {
+    type Error;
+    fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, Self::Error>;
+}
+
+impl Reads for View<'_> {
+    type Error = std::convert::Infallible;
+
+    fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, Self::Error> {
+        // A record that cannot be read fails the whole commit, see `View`: it is never taken for an absent one.
+        Ok(View::get(self, key))
+    }
+}
+
+impl<E: Event> Reads for Ledger<E> {
+    type Error = ReadError;
+
+    fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, ReadError> {
+        Self::get(self, key)
+    }
+}
+
 impl Known {
     /// As the decision sees it.
     pub(crate) fn in_view(view: &View<'_>, asked: &Asked) -> Self {
-        let Ok(known) = Self::read(asked, |key| Ok::<_, std::convert::Infallible>(view.get(&key)));
+        let Ok(known) = Self::read(view, asked);
         known
     }
 
     /// As it is committed.
     pub(crate) fn committed<E: Event>(ledger: &Ledger<E>, asked: &Asked) -> Result<Self, ReadError> {
-        Self::read(asked, |key| ledger.get(&key))
+        Self::read(ledger, asked)
     }
 
-    fn read<E>(asked: &Asked, get: impl Fn(Vec<u8>) -> Result<Option<Value>, E>) -> Result<Self, E> {
-        fn typed<T: serde::de::DeserializeOwned>(value: Option<Value>) -> Option<T> {
-            value.and_then(|value| serde_json::from_value(value).ok())
-        }
-        let unit = typed(get(index::unit(&asked.id))?);
+    fn read<R: Reads>(state: &R, asked: &Asked) -> Result<Self, R::Error> {
         let key_owner = match &asked.key_sha256 {
-            Some(sha256) => typed(get(index::key(sha256))?),
+            Some(sha256) => state.get(&index::key(sha256))?,
             None => None,
         };
         let remembered: Option<Remembered> = match &asked.idempotency {
-            Some(idempotency) => typed(get(index::idem(&idempotency.key))?),
+            Some(idempotency) => state.get(&index::idem(&idempotency.key))?,
             None => None,
         };
         let remembered_unit = match &remembered {
-            Some(remembered) => typed(get(index::unit(&remembered.id))?),
+            Some(remembered) => state.get(&index::unit(&remembered.id))?,
             None => None,
         };
-        Ok(Self { unit, key_owner, remembered, remembered_unit })
+        Ok(Self { unit: state.get(&index::unit(&asked.id))?, key_owner, remembered, remembered_unit })
     }
 }
 

@@ -100,6 +100,8 @@ async fn a_stations_scope_is_its_line() {
     let (first, second) = (edge.token(first).await, edge.token(second).await);
     let request = json!({ "id": "a", "csr": support::csr("a"), "line": "L1" });
     assert_eq!(edge.issue(&first, &request).await.0, 201);
+    let lineless = json!({ "id": "b", "csr": support::csr("b") });
+    assert_eq!(edge.issue(&first, &lineless).await.1["line"], "L1", "its token says which line");
     assert_eq!(edge.get(&first, "/v1/units/a").await.0, 200);
     assert_eq!(edge.get(&second, "/v1/units/a").await.0, 404, "another line's unit is not there");
     assert_eq!(edge.get(&second, "/v1/units").await.1["units"], json!([]));

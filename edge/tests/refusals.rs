@@ -39,7 +39,7 @@ impl Bench {
 async fn every_kind_of_bad_input() {
     let edge = Running::start().await;
     let token = edge.token(json!({ "name": "bench", "role": "station", "line": "L1" })).await;
-    let display = edge.role("display").await;
+    let (display, supervisor) = (edge.role("display").await, edge.role("supervisor").await);
     let good = json!({ "id": "a", "csr": csr("a"), "line": "L1" });
     let bench = Bench { edge, token };
     let post = || bench.edge.client.post(bench.edge.url("/v1/units"));
@@ -67,7 +67,9 @@ async fn every_kind_of_bad_input() {
     bench
         .refuses("an unknown field", raw(r#"{"line":"L1","id":"a","serial":"01"}"#), 422, "json-unexpected")
         .await;
-    bench.refuses("no line", raw(r#"{"id":"a"}"#), 422, "json-unexpected").await;
+    bench
+        .refuses("no line", post().bearer_auth(&supervisor).json(&json!({ "id": "a" })), 422, "line-required")
+        .await;
     bench.refuses("no JSON", bench.edge.post(&bench.token).body("id=a"), 415, "not-json").await;
     let large = format!(r#"{{"line":"L1","id":"a","attributes":{{"x":"{}"}}}}"#, "x".repeat(70_000));
     bench.refuses("an oversize body", raw(&large), 413, "body-too-large").await;

@@ -218,7 +218,7 @@ impl World {
             edge: self.edge_url(),
             token: token.to_owned(),
             root: Some(fs::read(self.edge_root())?),
-            line: line.to_owned(),
+            line: Some(line.to_owned()),
             id: Some(id.parse()?),
             state: self.device_dir(id),
         };

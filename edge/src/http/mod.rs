@@ -123,14 +123,18 @@ impl Faces {
         H: Handler<T, Shared>,
         T: 'static,
     {
-        let route = ROUTES.iter().find(|route| route.method == method && route.path == path);
-        let route = route
-            .unwrap_or_else(|| panic!("{method} {path} has no row in the route table, so nobody may use it"));
+        let route = row(method, path);
         let filter = if method == "POST" { MethodFilter::POST } else { MethodFilter::GET };
         let guard = from_fn_with_state((self.floor.ledger.clone(), route.access), guard);
         let router = self.router.route(path, on(filter, handler).layer(guard));
         Self { router, served: self.served + 1, ..self }
     }
+}
+
+/// The row of a route. Without one the program does not start: default deny (law 11).
+fn row(method: &str, path: &str) -> &'static Route {
+    let row = ROUTES.iter().find(|route| route.method == method && route.path == path);
+    row.unwrap_or_else(|| panic!("{method} {path} has no row in the route table, so nobody may use it"))
 }
 
 /// The stamp of what `principal` does now.
@@ -179,4 +183,27 @@ pub(crate) fn refused<R>(error: CommitError<R>, refusal: impl FnOnce(R) -> Probl
 #[expect(clippy::disallowed_methods, reason = "the HTTP face is a shell: here the time comes in")]
 pub(crate) fn now() -> OffsetDateTime {
     OffsetDateTime::now_utc()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use super::*;
+
+    #[test]
+    fn a_route_without_a_row_does_not_start() {
+        assert_eq!(row("GET", "/v1/units").access, READ_UNITS);
+        assert!(catch_unwind(|| row("GET", "/v1/backdoor")).is_err());
+        assert!(catch_unwind(|| row("DELETE", "/v1/units")).is_err());
+    }
+
+    #[test]
+    fn a_row_is_there_once() {
+        for (i, route) in ROUTES.iter().enumerate() {
+            let twin =
+                ROUTES[..i].iter().any(|other| (other.method, other.path) == (route.method, route.path));
+            assert!(!twin, "{route:?}");
+        }
+    }
 }

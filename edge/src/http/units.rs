@@ -47,7 +47,9 @@ pub(super) struct IssueRequest {
     id: Option<String>,
     #[serde(default)]
     csr: Option<String>,
-    line: String,
+    /// The token's own line, if it has one, may be left out.
+    #[serde(default)]
+    line: Option<String>,
     #[serde(default)]
     station: Option<String>,
     #[serde(default)]
@@ -63,8 +65,13 @@ pub(super) async fn issue(
     State(floor): State<Shared>,
     Extension(principal): Extension<Principal>,
     headers: HeaderMap,
-    Json(request): Json<IssueRequest>,
+    Json(request): Json<Map<String, Value>>,
 ) -> Result<Response, Problem> {
+    // By way of a map: an array would be taken for the fields in their order.
+    let request: IssueRequest = serde_json::from_value(Value::Object(request)).map_err(|error| {
+        let detail = format!("the JSON is not what is expected here: {error}");
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "json-unexpected", detail)
+    })?;
     let (asked, csr) = check(&floor, &principal, &headers, request)?;
     let known = Known::committed(&floor.ledger, &asked).map_err(|error| unreadable(&error))?;
     // A repeat or a refusal costs no key and no signature.
@@ -156,18 +163,23 @@ fn check(
         );
         return Err(bad("csr-cn-differs", detail));
     }
-    if !floor.lines.iter().any(|line| line.id == request.line) {
-        let known: Vec<_> = floor.lines.iter().map(|line| line.id.as_str()).collect();
+    let line = request.line.or_else(|| principal.line.clone()).ok_or_else(|| {
+        let detail =
+            "say on which line the unit is made: \"line\": \"…\"; only a token for one line may leave it out";
+        bad("line-required", detail.to_owned())
+    })?;
+    if !floor.lines.iter().any(|known| known.id == line) {
+        let known: Vec<_> = floor.lines.iter().map(|known| known.id.as_str()).collect();
         let detail = format!(
             "there is no line '{}' here, only {}; see [[line]] in the configuration",
-            request.line,
+            line,
             known.join(", ")
         );
         return Err(bad("line-unknown", detail));
     }
-    if !principal.may_use(&request.line) {
+    if !principal.may_use(&line) {
         let own = principal.line.as_deref().unwrap_or_default();
-        let detail = format!("this token is for line {own}; use one for line {}", request.line);
+        let detail = format!("this token is for line {own}; use one for line {}", line);
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }
     let named = match (id, csr.as_ref().and_then(|csr| csr.common_name.as_deref())) {
@@ -188,7 +200,7 @@ fn check(
                               it is how a repeat finds its unit";
                 Problem::new(StatusCode::BAD_REQUEST, "idempotency-key-required", detail)
             })?;
-            let asked = json!([request.line, request.station, request.attributes, key_sha256]);
+            let asked = json!([line, request.station, request.attributes, key_sha256]);
             let idempotency = Idempotency {
                 key: sha256(format!("{}\n{key}", principal.scope()).as_bytes()),
                 request: sha256(asked.to_string().as_bytes()),
@@ -198,8 +210,7 @@ fn check(
         }
     };
     let station = request.station.or_else(|| principal.station.clone());
-    let asked =
-        Asked { id, line: request.line, station, attributes: request.attributes, key_sha256, idempotency };
+    let asked = Asked { id, line, station, attributes: request.attributes, key_sha256, idempotency };
     Ok((asked, csr))
 }
 
