@@ -184,3 +184,20 @@ fn a_failed_write_is_final() {
     assert!(matches!(journal.stage(b"again"), Err(WriteError::Failed { .. })));
     assert!(matches!(journal.sync(), Err(WriteError::Failed { .. })));
 }
+
+#[test]
+fn a_whole_frame_of_another_journal_does_not_fit_the_chain() {
+    let (ours, theirs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    for (dir, first) in [(&ours, b"one"), (&theirs, b"eno")] {
+        let (mut journal, _) = open(dir).unwrap();
+        for payload in [&first[..], b"two", b"end"] {
+            write(&mut journal, &[payload]);
+        }
+    }
+    let mut bytes = fs::read(first_segment(&ours)).unwrap();
+    let second = segment::HEADER + frame::room(3)..segment::HEADER + 2 * frame::room(3);
+    bytes[second.clone()].copy_from_slice(&fs::read(first_segment(&theirs)).unwrap()[second]);
+    fs::write(first_segment(&ours), &bytes).unwrap();
+    let Err(OpenError::Damaged { what, .. }) = open(&ours) else { panic!("it was taken for ours") };
+    assert!(what.contains("hash chain"), "{what}");
+}

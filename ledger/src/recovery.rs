@@ -116,3 +116,55 @@ fn replay<E: Event>(journal: &Journal, index: &Index, from: Seq, to: Seq) -> Res
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+    use tempfile::TempDir;
+    use time::OffsetDateTime;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::{
+        changes::View,
+        core::{Asked, Decision},
+        event::Stamp,
+    };
+
+    /// Counts itself.
+    #[derive(Serialize, Deserialize)]
+    struct Tick;
+
+    impl Event for Tick {
+        fn apply(&self, _: &Applied<'_>, changes: &mut Changes<'_>) {
+            changes.add(b"ticks", 1);
+        }
+    }
+
+    fn tick(core: &mut Core) {
+        let decide = |_: &View<'_>| Ok::<_, ()>(Decision { events: vec![Tick], answer: () });
+        let stamp = Stamp { at: OffsetDateTime::UNIX_EPOCH, actor: "test".to_owned() };
+        let (reply, _answer) = oneshot::channel();
+        let turn = Asked { stamp: Some(stamp), decide: Some(decide), verdict: None, reply };
+        assert_eq!(core.commit::<Tick>(vec![Box::new(turn)]).len(), 1);
+    }
+
+    #[test]
+    fn a_frame_that_the_index_holds_already_is_not_applied_twice() {
+        let dir = TempDir::new().unwrap();
+        let journal = journal::Options { segment_bytes: 1 << 16 };
+        let options = Options { journal, cache_bytes: 1 << 20 };
+        let ticks = |core: &Core| {
+            core.index().get(b"ticks").unwrap().map(|(_, json)| String::from_utf8(json).unwrap())
+        };
+        for expected in 1..4 {
+            let mut core = open::<Tick>(dir.path(), &options).unwrap();
+            tick(&mut core);
+            // The index reaches the disk, and the process dies before it can say so: replay begins at frame 1.
+            core.index().sync().unwrap();
+            assert_eq!(ticks(&core), Some(expected.to_string()));
+            drop(core);
+            assert_eq!(ticks(&open::<Tick>(dir.path(), &options).unwrap()), Some(expected.to_string()));
+        }
+    }
+}

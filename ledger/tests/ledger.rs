@@ -84,6 +84,18 @@ async fn what_was_committed_is_there_after_reopening_and_can_be_read_back() {
 }
 
 #[tokio::test]
+async fn what_was_answered_is_in_the_file_at_that_moment() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(dir.path());
+    write(&ledger, vec![opened("a")]).await;
+    // As a killed process leaves it: nothing was closed.
+    let copied = TempDir::new().unwrap();
+    fs::create_dir(copied.path().join("ledger")).unwrap();
+    copy(&dir.path().join("journal"), &copied.path().join("ledger/journal"));
+    assert_eq!(open(&copied.path().join("ledger")).counter(b"n/opened").unwrap(), 1);
+}
+
+#[tokio::test]
 async fn checking_and_writing_is_one_step() {
     let dir = TempDir::new().unwrap();
     let ledger = open(dir.path());
