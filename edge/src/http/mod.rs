@@ -2,6 +2,7 @@
 
 mod ca;
 mod health;
+mod issue;
 mod pages;
 mod pair;
 mod status;
@@ -106,7 +107,7 @@ pub(crate) fn router(floor: Shared) -> Router {
         .on("GET", "/v1/ca", ca::chain)
         .on("GET", "/v1/units", units::list)
         .on("GET", "/v1/units/{id}", units::show)
-        .on("POST", "/v1/units", units::issue);
+        .on("POST", "/v1/units", issue::issue);
     assert_eq!(faces.served, ROUTES.len(), "every row of the route table has a handler");
     security_headers(faces.router.with_state(floor))
 }

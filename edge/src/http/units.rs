@@ -1,315 +1,28 @@
-//! Units: issue, list, show.
+//! Units that were issued: one, or a part of the list.
 
-use aws_lc_rs::{
-    digest::{SHA256, digest},
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair},
-};
 use axum::{
     Extension,
-    extract::{Path, Query, State},
-    response::{IntoResponse, Response},
+    extract::{Path, Query, State, rejection::QueryRejection},
 };
 use azure_iot::RegistrationId;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use cloud_sync::{State as CloudState, books};
-use http::{HeaderMap, StatusCode, header};
-use ledger::{Decision, View};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use tracing::info;
-use uuid::Uuid;
 use web::{Json, Problem};
-use zeroize::Zeroizing;
 
-use super::{Shared, now, refused, stamp, unreadable};
+use super::{Shared, unreadable};
 use crate::{
     EdgeEvent,
     access::Principal,
-    csr::Csr,
-    enroll::{Asked, Judgement, Known, Refusal, judge},
-    event::{Idempotency, KeyOrigin, UnitIssued},
     index::{self, Unit},
     pem,
 };
 
-/// The first label of a unit; another one is an explicit act.
-const FIRST_LABEL: u32 = 1;
 /// The largest page of a list.
 const PAGE: usize = 1000;
-
-/// What a line sends.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct IssueRequest {
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    csr: Option<String>,
-    /// The token's own line, if it has one, may be left out.
-    #[serde(default)]
-    line: Option<String>,
-    #[serde(default)]
-    station: Option<String>,
-    #[serde(default)]
-    attributes: Map<String, Value>,
-}
-
-/// The SHA-256 of a DER, in the two spellings that the world uses.
-fn sha256(bytes: &[u8]) -> String {
-    hex::encode(digest(&SHA256, bytes))
-}
-
-pub(super) async fn issue(
-    State(floor): State<Shared>,
-    Extension(principal): Extension<Principal>,
-    headers: HeaderMap,
-    Json(request): Json<Map<String, Value>>,
-) -> Result<Response, Problem> {
-    // By way of a map: an array would be taken for the fields in their order.
-    let request: IssueRequest = serde_json::from_value(Value::Object(request)).map_err(|error| {
-        let detail = format!("the JSON is not what is expected here: {error}");
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "json-unexpected", detail)
-    })?;
-    let (asked, csr) = check(&floor, &principal, &headers, request)?;
-    let known = Known::committed(&floor.ledger, &asked).map_err(|error| unreadable(&error))?;
-    // A repeat or a refusal costs no key and no signature.
-    match judge(&known, &asked) {
-        Judgement::New => {}
-        Judgement::Repeat(unit) => return answer(&floor, &principal, &unit, None, StatusCode::OK),
-        Judgement::Refused(why) => return Err(problem(&floor, why)),
-    }
-    let at = now();
-    let (spki, private_key) = match csr {
-        Some(csr) => (csr.spki, None),
-        None => {
-            let (spki, key) = make_key()?;
-            (spki, Some(key))
-        }
-    };
-    let mut serial = [0; 17];
-    aws_lc_rs::rand::fill(&mut serial[1..]).map_err(|_| Problem::internal())?;
-    serial[0] = floor.this_box.generation;
-    let issued = floor.issuer.issue(&asked.id, &spki, at, serial).map_err(|error| {
-        tracing::error!(%error, "a certificate could not be signed");
-        Problem::internal()
-    })?;
-    let event = UnitIssued {
-        id: asked.id.clone(),
-        epoch: 1,
-        line: asked.line.clone(),
-        station: asked.station.clone(),
-        attributes: asked.attributes.clone(),
-        key_sha256: sha256(&spki),
-        key_origin: if private_key.is_some() { KeyOrigin::Edge } else { KeyOrigin::Csr },
-        serial: issued.serial,
-        sha256: sha256(&issued.der).to_uppercase(),
-        not_before: issued.not_before,
-        not_after: issued.not_after,
-        certificate: STANDARD.encode(&issued.der),
-        issuer_sha256: sha256(floor.issuer.certificate()),
-        claim: floor.claim.record(&asked.id, FIRST_LABEL),
-        idempotency: asked.idempotency.clone(),
-        scope: principal.scope(),
-        issued_by: floor.this_box.clone(),
-    };
-    let decide = move |view: &View<'_>| match judge(&Known::in_view(view, &asked), &asked) {
-        Judgement::New => Ok(Decision { events: vec![EdgeEvent::UnitIssued(Box::new(event))], answer: None }),
-        Judgement::Repeat(unit) => Ok(Decision { events: vec![], answer: Some(unit) }),
-        Judgement::Refused(why) => Err(why),
-    };
-    let committed = floor.ledger.commit(stamp(&principal), decide).await;
-    let committed = committed.map_err(|error| refused(error, |why| problem(&floor, why)))?;
-    match committed.answer {
-        // Somebody else asked the same at the same time, and was first.
-        Some(unit) => answer(&floor, &principal, &unit, None, StatusCode::OK),
-        None => {
-            let id = committed
-                .seq
-                .and_then(|seq| floor.ledger.get::<RegistrationId>(&seq_key(seq)).ok().flatten());
-            let unit = id.and_then(|id| floor.ledger.get::<Unit>(&index::unit(&id)).ok().flatten());
-            let unit = unit.ok_or_else(Problem::internal)?;
-            info!(id = %unit.id, line = unit.line, actor = principal.actor(), "issued");
-            answer(&floor, &principal, &unit, private_key, StatusCode::CREATED)
-        }
-    }
-}
-
-fn seq_key(seq: u64) -> Vec<u8> {
-    format!("seq/{seq:016x}").into_bytes()
-}
-
-/// Checks everything about a request that does not depend on what is known.
-fn check(
-    floor: &Shared,
-    principal: &Principal,
-    headers: &HeaderMap,
-    request: IssueRequest,
-) -> Result<(Asked, Option<Csr>), Problem> {
-    let bad = |code, detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail);
-    let parse = |text: &str| {
-        RegistrationId::parse_any_case(text).map_err(|error| bad("id-invalid", error.to_string()))
-    };
-    let id = request.id.as_deref().map(parse).transpose()?;
-    let csr =
-        request.csr.as_deref().map(Csr::parse).transpose().map_err(|why| bad(why.code(), why.to_string()))?;
-    if let (Some(id), Some(csr)) = (&id, &csr)
-        && !csr.fits(id)
-    {
-        let name = csr.common_name.as_deref().unwrap_or_default();
-        let detail = format!(
-            "the csr is for '{name}', the request for '{id}'; make the csr with CN={id}, or leave the id out"
-        );
-        return Err(bad("csr-cn-differs", detail));
-    }
-    let line = request.line.or_else(|| principal.line.clone()).ok_or_else(|| {
-        let detail =
-            "say on which line the unit is made: \"line\": \"…\"; only a token for one line may leave it out";
-        bad("line-required", detail.to_owned())
-    })?;
-    if !floor.lines.iter().any(|known| known.id == line) {
-        let known: Vec<_> = floor.lines.iter().map(|known| known.id.as_str()).collect();
-        let detail = format!(
-            "there is no line '{}' here, only {}; see [[line]] in the configuration",
-            line,
-            known.join(", ")
-        );
-        return Err(bad("line-unknown", detail));
-    }
-    if !principal.may_use(&line) {
-        let own = principal.line.as_deref().unwrap_or_default();
-        let detail = format!("this token is for line {own}; use one for line {}", line);
-        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
-    }
-    let named = match (id, csr.as_ref().and_then(|csr| csr.common_name.as_deref())) {
-        (Some(id), _) => Some(id),
-        (None, Some(name)) => Some(parse(name)?),
-        (None, None) => None,
-    };
-    let key_sha256 = csr.as_ref().map(|csr| sha256(&csr.spki));
-    let (id, idempotency) = match named {
-        Some(id) => (id, None),
-        None => {
-            let key = headers
-                .get("idempotency-key")
-                .and_then(|key| key.to_str().ok())
-                .filter(|key| !key.is_empty());
-            let key = key.ok_or_else(|| {
-                let detail = "without an id, send an Idempotency-Key header, the same one when asking again: \
-                              it is how a repeat finds its unit";
-                Problem::new(StatusCode::BAD_REQUEST, "idempotency-key-required", detail)
-            })?;
-            let asked = json!([line, request.station, request.attributes, key_sha256]);
-            let idempotency = Idempotency {
-                key: sha256(format!("{}\n{key}", principal.scope()).as_bytes()),
-                request: sha256(asked.to_string().as_bytes()),
-            };
-            let fresh = Uuid::new_v4().to_string();
-            (fresh.parse().map_err(|_| Problem::internal())?, Some(idempotency))
-        }
-    };
-    let station = request.station.or_else(|| principal.station.clone());
-    let asked = Asked { id, line, station, attributes: request.attributes, key_sha256, idempotency };
-    Ok((asked, csr))
-}
-
-/// Makes a key for a device that cannot. It exists in this answer and nowhere else.
-fn make_key() -> Result<(Vec<u8>, Zeroizing<String>), Problem> {
-    let internal = |_| Problem::internal();
-    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
-        .map_err(internal)?;
-    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, document.as_ref())
-        .map_err(|_| Problem::internal())?;
-    // SubjectPublicKeyInfo of a P-256 key (RFC 5480): a fixed head and the uncompressed point.
-    const HEAD: [u8; 26] = [
-        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
-        0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-    ];
-    let spki = [&HEAD[..], pair.public_key().as_ref()].concat();
-    Ok((spki, pem::encode("PRIVATE KEY", document.as_ref())))
-}
-
-/// What a unit's station is told.
-fn answer(
-    floor: &Shared,
-    principal: &Principal,
-    unit: &Unit,
-    private_key: Option<Zeroizing<String>>,
-    status: StatusCode,
-) -> Result<Response, Problem> {
-    let mut body = describe(floor, unit)?;
-    let own = unit.scope == principal.scope();
-    if own {
-        body["claim_code"] = json!(floor.claim.code(&unit.id, unit.claim_generation).reveal());
-    }
-    if let Some(key) = private_key {
-        body["private_key"] = json!(key.as_str());
-    }
-    Ok((status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
-}
-
-/// What may be said about a unit to whoever may read units.
-fn describe(floor: &Shared, unit: &Unit) -> Result<Value, Problem> {
-    let time = |at: OffsetDateTime| at.format(&Rfc3339).unwrap_or_default();
-    let record = books::committed(&floor.ledger, &unit.id).map_err(|error| unreadable(&error))?;
-    let cloud = record.map_or(json!({ "state": "unknown" }), |record| match &record.state {
-        CloudState::Waiting { .. } => json!({ "state": "waiting", "since": time(record.since) }),
-        CloudState::Settled { at, .. } => json!({ "state": "settled", "since": time(*at) }),
-        CloudState::Held { why, at, .. } => json!({ "state": "held", "since": time(*at), "why": why }),
-    });
-    let mut body = json!({
-        "id": unit.id, "epoch": unit.epoch, "line": unit.line, "serial": unit.serial, "sha256": unit.sha256,
-        "not_before": time(unit.not_before), "not_after": time(unit.not_after), "issued_at": time(unit.issued_at),
-        "certificate": certificate(floor, unit)?, "chain": certificate_pem(floor.issuer.certificate()), "cloud": cloud,
-    });
-    if let Some(station) = &unit.station {
-        body["station"] = json!(station);
-    }
-    if !unit.attributes.is_empty() {
-        body["attributes"] = json!(unit.attributes);
-    }
-    Ok(body)
-}
-
-/// A unit's certificate, read back from the journal.
-fn certificate(floor: &Shared, unit: &Unit) -> Result<String, Problem> {
-    let entry = floor.ledger.entry(&unit.frame).map_err(|error| unreadable(&error))?;
-    let issued = entry.events.iter().find_map(|event| match event {
-        EdgeEvent::UnitIssued(issued) if issued.id == unit.id => Some(&issued.certificate),
-        _ => None,
-    });
-    let der = issued.and_then(|text| STANDARD.decode(text).ok()).ok_or_else(Problem::internal)?;
-    Ok(certificate_pem(&der))
-}
-
-pub(super) fn certificate_pem(der: &[u8]) -> String {
-    pem::encode("CERTIFICATE", der).to_string()
-}
-
-fn problem(floor: &Shared, why: Refusal) -> Problem {
-    let detail = why.to_string();
-    match why {
-        Refusal::UnitExists => Problem::new(StatusCode::CONFLICT, "unit-exists", detail),
-        Refusal::KeyInUse(_) => Problem::new(StatusCode::CONFLICT, "key-in-use", detail),
-        Refusal::Differs { field } => {
-            Problem::new(StatusCode::CONFLICT, "differs", detail).with("field", field)
-        }
-        Refusal::IdempotencyKeyReused => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", detail)
-        }
-        Refusal::KeyAlreadyGiven(unit) => {
-            let problem =
-                Problem::new(StatusCode::CONFLICT, "key-already-given", detail).with("id", unit.id.as_ref());
-            match certificate(floor, &unit) {
-                Ok(pem) => problem
-                    .with("certificate", pem)
-                    .with("chain", certificate_pem(floor.issuer.certificate())),
-                Err(problem) => problem,
-            }
-        }
-    }
-}
 
 pub(super) async fn show(
     State(floor): State<Shared>,
@@ -350,7 +63,7 @@ pub(super) struct ListPage {
 pub(super) async fn list(
     State(floor): State<Shared>,
     Extension(principal): Extension<Principal>,
-    query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<ListPage>, Problem> {
     let Query(query) = query.map_err(|error| {
         Problem::new(
@@ -379,4 +92,42 @@ pub(super) async fn list(
         }
     }
     Ok(Json(ListPage { units, next }))
+}
+
+/// What may be said about a unit to whoever may read units.
+pub(super) fn describe(floor: &Shared, unit: &Unit) -> Result<Value, Problem> {
+    let time = |at: OffsetDateTime| at.format(&Rfc3339).unwrap_or_default();
+    let record = books::committed(&floor.ledger, &unit.id).map_err(|error| unreadable(&error))?;
+    let cloud = record.map_or(json!({ "state": "unknown" }), |record| match &record.state {
+        CloudState::Waiting { .. } => json!({ "state": "waiting", "since": time(record.since) }),
+        CloudState::Settled { at, .. } => json!({ "state": "settled", "since": time(*at) }),
+        CloudState::Held { why, at, .. } => json!({ "state": "held", "since": time(*at), "why": why }),
+    });
+    let mut body = json!({
+        "id": unit.id, "epoch": unit.epoch, "line": unit.line, "serial": unit.serial, "sha256": unit.sha256,
+        "not_before": time(unit.not_before), "not_after": time(unit.not_after), "issued_at": time(unit.issued_at),
+        "certificate": certificate(floor, unit)?, "chain": certificate_pem(floor.issuer.certificate()), "cloud": cloud,
+    });
+    if let Some(station) = &unit.station {
+        body["station"] = json!(station);
+    }
+    if !unit.attributes.is_empty() {
+        body["attributes"] = json!(unit.attributes);
+    }
+    Ok(body)
+}
+
+/// A unit's certificate, read back from the journal.
+pub(super) fn certificate(floor: &Shared, unit: &Unit) -> Result<String, Problem> {
+    let entry = floor.ledger.entry(&unit.frame).map_err(|error| unreadable(&error))?;
+    let issued = entry.events.iter().find_map(|event| match event {
+        EdgeEvent::UnitIssued(issued) if issued.id == unit.id => Some(&issued.certificate),
+        _ => None,
+    });
+    let der = issued.and_then(|text| STANDARD.decode(text).ok()).ok_or_else(Problem::internal)?;
+    Ok(certificate_pem(&der))
+}
+
+pub(super) fn certificate_pem(der: &[u8]) -> String {
+    pem::encode("CERTIFICATE", der).to_string()
 }
