@@ -55,6 +55,8 @@ pub struct World {
     pub mqtt: SocketAddr,
     /// Where the cloud's service API is.
     pub https: SocketAddr,
+    /// Where the cloud can be looked at and acted on.
+    pub cloud_admin: SocketAddr,
     /// What devices and daemons must trust to talk to it.
     pub cloud_root: PathBuf,
     /// The id scope of the DPS instance.
@@ -91,6 +93,7 @@ impl World {
         };
         let emulator = Emulator::bind(options).await?;
         let (cloud, https, mqtt) = (emulator.control(), emulator.https_addr(), emulator.mqtt_addr());
+        let cloud_admin = emulator.admin_addr();
         let (cloud_root, id_scope) = (emulator.root().to_owned(), emulator.id_scope().to_owned());
         let section = format!(
             "[cloud]\nconnection_string_file = {:?}\nconnect_to = \"{https}\"\nextra_root = {cloud_root:?}\n\
@@ -146,6 +149,7 @@ impl World {
             cloud,
             mqtt,
             https,
+            cloud_admin,
             cloud_root,
             id_scope,
             edge,

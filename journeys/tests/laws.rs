@@ -156,6 +156,32 @@ fn law_2_one_door_per_package() -> Result<()> {
 }
 
 #[test]
+fn law_4_no_handler_knows_a_way_to_the_cloud() -> Result<()> {
+    let reaches = |text: &str| {
+        let code = code(text);
+        let words = ["Worker", "CloudConfig", "Cloud::", "Cloud,", "Cloud}", "reqwest"];
+        words.into_iter().find(|word| {
+            code.match_indices(word).any(|(at, _)| {
+                // `CloudEvent`, `CloudState` and the like are values; what is looked for is the way there.
+                code[..at].chars().next_back().is_none_or(|before| !before.is_alphanumeric())
+            })
+        })
+    };
+    let mut looked_at = 0;
+    for (path, text) in sources(&root().join("edge/src"))? {
+        if path.starts_with("http/")
+            || ["enroll.rs", "feed.rs", "board.rs", "local.rs"].contains(&path.as_str())
+        {
+            ensure!(reaches(&text).is_none(), "edge/src/{path} names {:?}", reaches(&text));
+            looked_at += 1;
+        }
+    }
+    ensure!(looked_at >= 12, "only {looked_at} files were looked at");
+    ensure!(reaches("use cloud_sync::{Cloud, books};") == Some("Cloud,"));
+    Ok(())
+}
+
+#[test]
 fn law_9_the_arrows_are_all_there_are() -> Result<()> {
     let ours: BTreeSet<&str> = ARROWS.iter().map(|(room, _)| *room).chain(["journeys", "xtask"]).collect();
     let wrong = |manifest: &str, may: &[&str]| -> Result<Vec<String>> {
