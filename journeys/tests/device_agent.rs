@@ -35,7 +35,7 @@ async fn an_agent_follows_its_twin_answers_methods_and_comes_back_by_itself() ->
     timeout(PATIENCE, world.cloud.until(|cloud| (!cloud.enrollments().is_empty()).then_some(()))).await?;
     let enabled = world.cloud.with(|cloud, now| {
         cloud.act_as_portal(now, "gw-1", |record| {
-            record.provisioning_status = Some(ProvisioningStatus::Enabled)
+            record.provisioning_status = Some(ProvisioningStatus::Enabled);
         })
     });
     ensure!(enabled, "it could not be enabled");
