@@ -26,10 +26,16 @@ pub enum OpenError {
         what: String,
     },
     /// The data was written by a later version of this program.
-    #[error("{} has format version {version}, newer than this program understands (1); nothing was changed", segment.display())]
+    #[error(
+        "{}, byte {offset}, has format version {version}, newer than this program understands (1); \
+         use the program that wrote it, nothing was changed",
+        segment.display()
+    )]
     Newer {
         /// The segment file.
         segment: PathBuf,
+        /// Where in the file, in bytes.
+        offset: u64,
         /// The version found.
         version: u32,
     },
@@ -47,8 +53,11 @@ pub enum OpenError {
 #[derive(Debug, Error)]
 pub enum WriteError {
     /// The disk is full. Nothing was begun: the journal is as good as before, and the next try may work.
-    #[error("no space left for a new journal segment")]
-    Full,
+    #[error("no space left for a new journal segment of {needed} bytes")]
+    Full {
+        /// The size of a segment, in bytes.
+        needed: u64,
+    },
     /// The payload is larger than [`crate::MAX_PAYLOAD`]. The journal is as good as before.
     #[error("a payload of {bytes} bytes is larger than a frame may be")]
     TooLarge {

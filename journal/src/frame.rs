@@ -44,11 +44,21 @@ pub struct Frame<'a> {
     pub hash: Hash,
 }
 
+impl Frame<'_> {
+    /// The room that it takes in a segment, padding included, in bytes.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        room(self.payload.len()) as u64
+    }
+}
+
 /// What stands at a place in a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found<'a> {
     /// A frame with a good checksum.
     Frame(Frame<'a>),
+    /// A whole frame of a format that a later version of this program writes.
+    Newer(u16),
     /// A header of nothing but zeros, or too little room for one: nothing was ever written here.
     Nothing,
     /// Something else; the text says what.
@@ -80,7 +90,16 @@ pub fn encode(seq: Seq, durable: Seq, prev: &Hash, payload: &[u8], out: &mut Vec
     hash
 }
 
-/// Reads what stands at the start of `bytes`.
+/// How many bytes [`decode`] needs to see, given the first [`HEADER`] ones; as many again where they are no header.
+#[must_use]
+pub(crate) fn wanted(header: &[u8]) -> usize {
+    match header.first_chunk::<HEADER>().map(|header| number(header, 0, 4) as usize) {
+        Some(length) if length <= MAX_PAYLOAD => room(length),
+        _ => HEADER,
+    }
+}
+
+/// Reads what stands at the start of `bytes`. The padding of a frame has to be zero, as far as it is shown.
 #[must_use]
 pub fn decode(bytes: &[u8]) -> Found<'_> {
     let Some(header) = bytes.first_chunk::<HEADER>() else {
@@ -103,8 +122,15 @@ pub fn decode(bytes: &[u8]) -> Found<'_> {
     if u64::from(checksum(whole)) != number(header, 4, 4) {
         return Found::Garbage("a checksum that does not match");
     }
-    if number(header, 8, 2) != u64::from(VERSION) || header[10..16] != [0; 6] {
+    let version = number(header, 8, 2) as u16;
+    if version > VERSION {
+        return Found::Newer(version);
+    }
+    if version != VERSION || header[10..16] != [0; 6] {
         return Found::Garbage("an unknown frame version");
+    }
+    if bytes[HEADER + length..].iter().take(room(length) - HEADER - length).any(|&b| b != 0) {
+        return Found::Garbage("padding that is not zero");
     }
     let mut prev = [0; 32];
     prev.copy_from_slice(&header[32..64]);
@@ -159,12 +185,24 @@ mod tests {
     #[test]
     fn every_flipped_bit_is_noticed() {
         let mut bytes = Vec::new();
-        encode(7, 6, &[9; 32], b"payload!", &mut bytes);
+        encode(7, 6, &[9; 32], b"payload and padding", &mut bytes);
+        assert!(bytes.len() > HEADER + 8);
         for bit in 0..bytes.len() * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(matches!(decode(&bytes), Found::Garbage(_)), "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
+    }
+
+    #[test]
+    fn a_frame_of_a_later_format_is_told_from_garbage() {
+        let mut bytes = Vec::new();
+        encode(7, 6, &[9; 32], b"payload!", &mut bytes);
+        bytes[8] = 2;
+        assert!(matches!(decode(&bytes), Found::Garbage(_)), "the checksum comes first");
+        let crc = checksum(&bytes);
+        bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(decode(&bytes), Found::Newer(2));
     }
 
     #[test]

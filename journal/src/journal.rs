@@ -5,13 +5,15 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    thread::{self, JoinHandle},
 };
 
 use crate::{
-    error::{OpenError, ReadError, WriteError, at},
-    frame::{self, Found, Hash, MAX_PAYLOAD, Seq},
+    error::{OpenError, WriteError, at},
+    frame::{self, Frame, Hash, MAX_PAYLOAD, Seq},
     reader::{FrameRef, Reader},
-    recovery, segment,
+    recovery::{self, End},
+    segment,
 };
 
 /// How a journal is kept.
@@ -24,6 +26,73 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self { segment_bytes: 64 << 20 }
+    }
+}
+
+/// A journal that was read to its end and found whole, and that nobody else can open; nothing was changed yet.
+///
+/// Whoever has doubts about what it holds drops it, and it stays as it was.
+#[derive(Debug)]
+pub struct Verified {
+    dir: PathBuf,
+    options: Options,
+    end: End,
+    lock: File,
+}
+
+impl Verified {
+    /// Reads the journal in `dir`, making the folder if need be.
+    ///
+    /// Every frame is shown to `gather`, in order within a segment; each segment gathers into a value of its own, and
+    /// these come back in order. A torn tail is no error; damage to what was once on disk is.
+    pub fn read<S: Default + Send>(
+        dir: &Path,
+        options: Options,
+        gather: impl Fn(&mut S, FrameRef, &Frame<'_>) + Sync,
+    ) -> Result<(Self, Vec<S>), OpenError> {
+        make_dir(dir).map_err(at(dir))?;
+        let lock = lock(dir)?;
+        let (end, gathered) = recovery::read(dir, gather)?;
+        Ok((Self { dir: dir.to_owned(), options, end, lock }, gathered))
+    }
+
+    /// Where it ends.
+    #[must_use]
+    pub fn end(&self) -> &End {
+        &self.end
+    }
+
+    /// Cuts a torn tail, and goes on behind the last frame.
+    pub fn begin(self) -> Result<Journal, OpenError> {
+        let Self { dir, options, end, lock } = self;
+        segment::remove_spares(&dir).map_err(at(&dir))?;
+        let path = segment::path(&dir, end.segment);
+        if !path.exists() {
+            segment::create(&dir, end.segment, &end.head, options.segment_bytes).map_err(at(&path))?;
+        }
+        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(at(&path))?;
+        let capacity = file.metadata().map_err(at(&path))?.len();
+        if end.torn.is_some() {
+            recovery::cut(&file, &end, capacity).map_err(at(&path))?;
+        }
+        // What a killed process wrote but did not sync was read from memory; before anyone relies on it, it goes to disk.
+        file.sync_all().map_err(at(&path))?;
+        Ok(Journal {
+            dir,
+            options,
+            file,
+            segment: end.segment,
+            capacity,
+            offset: end.offset,
+            staged: Vec::new(),
+            last: end.last,
+            head: end.head,
+            durable: end.last,
+            marked: true,
+            failed: None,
+            spare: None,
+            _lock: lock,
+        })
     }
 }
 
@@ -49,51 +118,16 @@ pub struct Journal {
     /// Whether the last frame is a mark, so that an idle journal falls silent.
     marked: bool,
     failed: Option<String>,
+    /// Whoever writes the zeros of the next segment, once this one is half full.
+    spare: Option<JoinHandle<()>>,
     /// Held for the lock on it; the operating system releases it whenever and however the process ends.
     _lock: File,
 }
 
 impl Journal {
-    /// Opens the journal in `dir`, making the folder if need be, and reads it to its end.
-    ///
-    /// Every frame is shown to `inspect` in order. A torn tail is cut; damage to what was once on disk is an error.
-    pub fn open(
-        dir: &Path,
-        options: Options,
-        inspect: impl FnMut(FrameRef, &[u8]),
-    ) -> Result<Self, OpenError> {
-        make_dir(dir).map_err(at(dir))?;
-        let lock = lock(dir)?;
-        let mut firsts = segment::list(dir)?;
-        if firsts.is_empty() {
-            let path = segment::path(dir, 1);
-            segment::create(dir, 1, &[0; 32], options.segment_bytes).map_err(at(path))?;
-            firsts.push(1);
-        }
-        let end = recovery::read_to_end(dir, &firsts, inspect)?;
-        let path = segment::path(dir, end.segment);
-        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(at(&path))?;
-        let capacity = file.metadata().map_err(at(&path))?.len();
-        if end.torn {
-            recovery::cut(&file, &end, capacity).map_err(at(&path))?;
-        }
-        // What a killed process wrote but did not sync was read from memory; before anyone relies on it, it goes to disk.
-        file.sync_all().map_err(at(&path))?;
-        Ok(Self {
-            dir: dir.to_owned(),
-            options,
-            file,
-            segment: end.segment,
-            capacity,
-            offset: end.offset,
-            staged: Vec::new(),
-            last: end.last,
-            head: end.head,
-            durable: end.last,
-            marked: true,
-            failed: None,
-            _lock: lock,
-        })
+    /// Opens the journal in `dir`, making the folder if need be: reads it to its end and goes on there.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
+        Verified::read::<()>(dir, options, |(), _, _| ()).and_then(|(verified, _)| verified.begin())
     }
 
     /// The number of the last frame, staged ones included; 0 in an empty journal.
@@ -118,32 +152,6 @@ impl Journal {
     #[must_use]
     pub fn reader(&self) -> Reader {
         Reader::new(&self.dir)
-    }
-
-    /// Shows every synced frame from number `from` on to `visit`, in order, until it fails.
-    pub fn replay<E: From<ReadError>>(
-        &self,
-        from: Seq,
-        mut visit: impl FnMut(FrameRef, &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let damaged = |what: String| ReadError::Damaged { seq: from, what };
-        let mut firsts = segment::list(&self.dir).map_err(|error| damaged(error.to_string()))?;
-        let begin = firsts.partition_point(|&first| first <= from).saturating_sub(1);
-        for first in firsts.drain(begin..) {
-            let path = segment::path(&self.dir, first);
-            let bytes = fs::read(&path).map_err(|source| ReadError::Io { path, source })?;
-            let mut offset = segment::HEADER;
-            while let Found::Frame(found) = frame::decode(&bytes[offset.min(bytes.len())..]) {
-                if found.seq >= from {
-                    visit(FrameRef { segment: first, offset: offset as u64, seq: found.seq }, found.payload)?;
-                }
-                if found.seq == self.durable {
-                    return Ok(());
-                }
-                offset += frame::room(found.payload.len());
-            }
-        }
-        Ok(())
     }
 
     /// Adds a frame to what the next [`Journal::sync`] writes.
@@ -183,7 +191,25 @@ impl Journal {
         self.offset += self.staged.len() as u64;
         self.staged.clear();
         self.durable = self.last;
+        if self.offset > self.capacity / 2 && self.spare.is_none() {
+            self.prepare_spare();
+        }
         Ok(())
+    }
+
+    /// Has the next segment written ahead. Without one, as on a full disk, the next segment is made when it is needed,
+    /// and what stands in the way is met there.
+    fn prepare_spare(&mut self) {
+        let (dir, bytes) = (self.dir.clone(), self.options.segment_bytes);
+        let work = move || drop(segment::make_spare(&dir, bytes));
+        self.spare = thread::Builder::new().name("journal-spare".to_owned()).spawn(work).ok();
+    }
+
+    fn wait_for_spare(&mut self) {
+        if let Some(spare) = self.spare.take() {
+            // What it has not done is done by whoever needs it.
+            let _ = spare.join();
+        }
     }
 
     /// Writes a mark, if the last frame is not one already, so that the journal itself says how far it is on disk.
@@ -197,6 +223,7 @@ impl Journal {
     }
 
     fn begin_segment(&mut self) -> Result<(), WriteError> {
+        self.wait_for_spare();
         match segment::create(&self.dir, self.last + 1, &self.head, self.options.segment_bytes) {
             Ok(file) => {
                 self.file = file;
@@ -205,7 +232,9 @@ impl Journal {
                 self.offset = segment::HEADER as u64;
                 Ok(())
             }
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(WriteError::Full),
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                Err(WriteError::Full { needed: self.options.segment_bytes })
+            }
             Err(error) => Err(self.fail(&error)),
         }
     }
@@ -219,6 +248,12 @@ impl Journal {
         let why = format!("{}: {error}", segment::path(&self.dir, self.segment).display());
         self.failed = Some(why.clone());
         WriteError::Failed { why }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.wait_for_spare();
     }
 }
 

@@ -9,9 +9,12 @@ pub mod frame;
 mod journal;
 mod reader;
 mod recovery;
+mod scan;
 pub mod segment;
+mod window;
 
 pub use error::{OpenError, ReadError, WriteError};
-pub use frame::{Hash, MAX_PAYLOAD, Seq};
-pub use journal::{Journal, Options};
+pub use frame::{Frame, Hash, MAX_PAYLOAD, Seq};
+pub use journal::{Journal, Options, Verified};
 pub use reader::{FrameRef, Reader};
+pub use recovery::{End, read};

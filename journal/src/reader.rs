@@ -1,4 +1,4 @@
-//! Reading single frames back, from any thread.
+//! Reading frames back, from any thread, one by one or in order.
 
 use std::{
     fs::File,
@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::ReadError,
-    frame::{self, Found, HEADER, Hash, MAX_PAYLOAD, Seq},
+    frame::{self, Found, Frame, HEADER, Hash, MAX_PAYLOAD, Seq},
     segment,
+    window::Window,
 };
 
 /// Where a frame lies. Small enough to be kept in an index instead of what the frame says.
@@ -59,7 +60,46 @@ impl Reader {
             }
             Found::Frame(_) => Err(damaged("another frame is in its place")),
             Found::Nothing => Err(damaged("nothing is in its place")),
+            Found::Newer(_) => Err(damaged("a frame of a newer format is in its place")),
             Found::Garbage(what) => Err(damaged(what)),
         }
+    }
+
+    /// Shows the frames `from..=to` to `visit`, in order, until it fails; ends early where the journal does.
+    pub fn frames<E: From<ReadError>>(
+        &self,
+        from: Seq,
+        to: Seq,
+        mut visit: impl FnMut(FrameRef, &Frame<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let damaged = |what: String| ReadError::Damaged { seq: from, what };
+        let firsts = segment::list(&self.dir).map_err(|error| damaged(error.to_string()))?;
+        let begin = firsts.partition_point(|&first| first <= from).saturating_sub(1);
+        let mut next = from.max(1);
+        for &first in firsts.get(begin..).unwrap_or_default().iter().take_while(|first| **first <= to) {
+            let path = segment::path(&self.dir, first);
+            let io = |source| ReadError::Io { path: path.clone(), source };
+            let file = File::open(&path).map_err(io)?;
+            let len = file.metadata().map_err(io)?.len();
+            let (mut window, mut offset) = (Window::new(file, len), segment::HEADER as u64);
+            loop {
+                let wanted = frame::wanted(window.at(offset, HEADER).map_err(io)?);
+                let Found::Frame(found) = frame::decode(window.at(offset, wanted).map_err(io)?) else {
+                    break;
+                };
+                if found.seq > to {
+                    return Ok(());
+                }
+                if found.seq >= next {
+                    if found.seq > next {
+                        return Err(damaged(format!("frame {next} is missing")).into());
+                    }
+                    next += 1;
+                    visit(FrameRef { segment: first, offset, seq: found.seq }, &found)?;
+                }
+                offset += found.room();
+            }
+        }
+        Ok(())
     }
 }

@@ -8,15 +8,16 @@
 //! | 8..12 | format version, 1 |
 //! | 12..16 | CRC-32C of bytes 0..12 and 16..64 |
 //! | 16..24 | sequence number of its first frame |
-//! | 24..32 | zero |
+//! | 24..32 | the size of the file in bytes |
 //! | 32..64 | SHA-256 of the frame before its first; zero in the first segment |
 //!
 //! It gets its name only when it is whole on disk, so a named segment with a bad header is damage, never a torn start.
+//! Its zeros are written ahead, as [`SPARE`], so that a full segment costs the writer two small syncs.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -27,9 +28,14 @@ use crate::{
 
 /// The bytes before the first frame.
 pub const HEADER: usize = 64;
+/// A segment that has no frame and no number yet: zeros, on disk.
+pub const SPARE: &str = "spare";
 const MAGIC: &[u8; 8] = b"EDGEJRNL";
 const VERSION: u32 = 1;
-const UNNAMED: &str = "next.tmp";
+/// A spare that is not whole yet.
+const UNFINISHED: &str = "spare.tmp";
+/// How much is written between two syncs of a spare, so that the commits of a running writer are not held up for long.
+const STEP: u64 = 4 << 20;
 
 /// The file that starts with frame `first`.
 #[must_use]
@@ -37,17 +43,16 @@ pub fn path(dir: &Path, first: Seq) -> PathBuf {
     dir.join(format!("{first:020}.segment"))
 }
 
-/// The first sequence numbers of the segments in `dir`, in order; removes what an interrupted creation left.
-pub(crate) fn list(dir: &Path) -> Result<Vec<Seq>, OpenError> {
+/// The first sequence numbers of the segments in `dir`, in order.
+pub fn list(dir: &Path) -> Result<Vec<Seq>, OpenError> {
     let mut firsts = Vec::new();
     for entry in fs::read_dir(dir).map_err(at(dir))? {
         let name = entry.map_err(at(dir))?.file_name();
         let name = name.to_string_lossy();
-        if name == UNNAMED {
-            fs::remove_file(dir.join(UNNAMED)).map_err(at(dir.join(UNNAMED)))?;
-        } else if let Some(first) = name.strip_suffix(".segment") {
-            let Ok(first) = first.parse() else {
-                let what = "a segment whose name is not a number".to_owned();
+        if let Some(first) = name.strip_suffix(".segment") {
+            let number = first.parse().ok().filter(|first| path(dir, *first).ends_with(&*name));
+            let Some(first) = number else {
+                let what = "a segment whose name is not a number of 20 digits".to_owned();
                 return Err(OpenError::Damaged { segment: dir.join(&*name), offset: 0, what });
             };
             firsts.push(first);
@@ -57,36 +62,58 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<Seq>, OpenError> {
     Ok(firsts)
 }
 
-/// Makes the segment that starts with frame `first`: every block written, synced, then named, then the name synced.
-pub(crate) fn create(dir: &Path, first: Seq, prev: &Hash, bytes: u64) -> io::Result<File> {
-    let unnamed = dir.join(UNNAMED);
-    let made = fill(&unnamed, first, prev, bytes).and_then(|file| {
-        fs::rename(&unnamed, path(dir, first))?;
-        sync_dir(dir)?;
-        Ok(file)
-    });
+/// Removes spares of an earlier process: one may have been on its way to become a segment.
+pub(crate) fn remove_spares(dir: &Path) -> io::Result<()> {
+    for name in [SPARE, UNFINISHED] {
+        match fs::remove_file(dir.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Writes a spare of `bytes` bytes, every block of it, and syncs it.
+pub(crate) fn make_spare(dir: &Path, bytes: u64) -> io::Result<()> {
+    let unfinished = dir.join(UNFINISHED);
+    let made = fill(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, dir.join(SPARE)));
     if made.is_err() {
         // Best effort: the next open removes it as well.
-        let _ = fs::remove_file(&unnamed);
+        let _ = fs::remove_file(&unfinished);
     }
     made
 }
 
-fn fill(path: &Path, first: Seq, prev: &Hash, bytes: u64) -> io::Result<File> {
+/// Makes the segment that starts with frame `first`, from the spare if there is one: header, sync, name, sync.
+pub(crate) fn create(dir: &Path, first: Seq, prev: &Hash, bytes: u64) -> io::Result<File> {
+    let spare = dir.join(SPARE);
+    if !spare.metadata().is_ok_and(|found| found.len() == bytes) {
+        make_spare(dir, bytes)?;
+    }
+    let file = OpenOptions::new().read(true).write(true).open(&spare)?;
+    file.write_all_at(&header(first, prev, bytes), 0)?;
+    file.sync_all()?;
+    fs::rename(&spare, path(dir, first))?;
+    sync_dir(dir)?;
+    Ok(file)
+}
+
+fn fill(path: &Path, bytes: u64) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    let mut file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
     rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes)?;
     // Written zeros, not only reserved blocks: an overwrite then changes no metadata, which halves the cost of a sync.
     let zeros = vec![0; 1 << 20];
-    let mut left = bytes;
-    while left > 0 {
-        let n = left.min(zeros.len() as u64);
-        file.write_all(&zeros[..usize::try_from(n).expect("at most a MiB")])?;
-        left -= n;
+    let mut written = 0;
+    while written < bytes {
+        let n = (bytes - written).min(zeros.len() as u64);
+        file.write_all(&zeros[..usize::try_from(n).map_err(io::Error::other)?])?;
+        written += n;
+        if written % STEP == 0 {
+            file.sync_data()?;
+        }
     }
-    std::os::unix::fs::FileExt::write_all_at(&file, &header(first, prev), 0)?;
-    file.sync_all()?;
-    Ok(file)
+    file.sync_all()
 }
 
 /// Makes changes of names in `dir` durable.
@@ -94,32 +121,40 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-fn header(first: Seq, prev: &Hash) -> [u8; HEADER] {
+fn header(first: Seq, prev: &Hash, bytes: u64) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[..8].copy_from_slice(MAGIC);
     header[8..12].copy_from_slice(&VERSION.to_le_bytes());
     header[16..24].copy_from_slice(&first.to_le_bytes());
+    header[24..32].copy_from_slice(&bytes.to_le_bytes());
     header[32..].copy_from_slice(prev);
     let crc = crc32c::crc32c_append(crc32c::crc32c(&header[..12]), &header[16..]);
     header[12..16].copy_from_slice(&crc.to_le_bytes());
     header
 }
 
-/// Checks the header of the segment at `segment`, which should start with frame `first` after a frame with hash `prev`.
-pub(crate) fn check(segment: &Path, bytes: &[u8], first: Seq, prev: &Hash) -> Result<(), OpenError> {
-    let damaged = |what: &str| OpenError::Damaged { segment: segment.into(), offset: 0, what: what.into() };
-    let Some(found) = bytes.first_chunk::<HEADER>() else {
-        return Err(damaged("the segment is shorter than its header"));
+/// Checks the header of the segment at `segment`, a file of `len` bytes that should start with frame `first`; returns
+/// the hash of the frame before it.
+pub(crate) fn check(segment: &Path, start: &[u8], first: Seq, len: u64) -> Result<Hash, OpenError> {
+    let damaged = |what: String| OpenError::Damaged { segment: segment.into(), offset: 0, what };
+    let Some(found) = start.first_chunk::<HEADER>() else {
+        return Err(damaged("the segment is shorter than its header".to_owned()));
     };
     if &found[..8] != MAGIC {
-        return Err(damaged("this is not a journal segment"));
+        return Err(damaged("this is not a journal segment".to_owned()));
     }
-    let version = u32::try_from(number(found, 8, 4)).expect("four bytes");
+    let version = u32::try_from(number(found, 8, 4)).unwrap_or(u32::MAX);
     if version > VERSION {
-        return Err(OpenError::Newer { segment: segment.into(), version });
+        return Err(OpenError::Newer { segment: segment.into(), offset: 0, version });
     }
-    if found != &header(first, prev) {
-        return Err(damaged("the header does not continue the segment before it"));
+    let mut prev = [0; 32];
+    prev.copy_from_slice(&found[32..]);
+    let bytes = number(found, 24, 8);
+    if found != &header(first, &prev, bytes) {
+        return Err(damaged("the header is not what was written".to_owned()));
     }
-    Ok(())
+    if bytes != len {
+        return Err(damaged(format!("the file has {len} bytes, but was made with {bytes}")));
+    }
+    Ok(prev)
 }

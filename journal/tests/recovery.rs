@@ -4,7 +4,7 @@
 
 use std::{fs, path::PathBuf};
 
-use journal::{Journal, OpenError, Options, Seq, WriteError, frame, segment};
+use journal::{Frame, FrameRef, Journal, OpenError, Options, Seq, Verified, WriteError, frame, segment};
 use tempfile::TempDir;
 
 const SMALL: Options = Options { segment_bytes: 4096 };
@@ -13,9 +13,11 @@ const SMALL: Options = Options { segment_bytes: 4096 };
 type Seen = Vec<(Seq, Vec<u8>)>;
 
 fn open(dir: &TempDir) -> Result<(Journal, Seen), OpenError> {
-    let mut seen = Vec::new();
-    let journal = Journal::open(dir.path(), SMALL, |at, payload| seen.push((at.seq, payload.to_vec())))?;
-    Ok((journal, seen))
+    let gather = |seen: &mut Seen, _: FrameRef, frame: &Frame<'_>| {
+        seen.push((frame.seq, frame.payload.to_vec()));
+    };
+    let (verified, seen) = Verified::read(dir.path(), SMALL, gather)?;
+    Ok((verified.begin()?, seen.concat()))
 }
 
 fn write(journal: &mut Journal, payloads: &[&[u8]]) {
@@ -97,17 +99,10 @@ fn damage_to_what_was_once_on_disk_is_refused_and_named() {
     let whole = fs::read(first_segment(&dir)).unwrap();
     let marked = segment::HEADER + 2 * frame::room(3);
     for at in 0..marked {
-        let padding = (segment::HEADER..marked).contains(&at)
-            && (at - segment::HEADER) % frame::room(3) >= frame::HEADER + 3;
         let mut bad = whole.clone();
         bad[at] ^= 0x10;
         fs::write(first_segment(&dir), &bad).unwrap();
-        let opened = open(&dir);
-        if padding {
-            assert!(opened.is_ok(), "padding says nothing");
-            continue;
-        }
-        let Err(OpenError::Damaged { segment, .. } | OpenError::Newer { segment, .. }) = opened else {
+        let Err(OpenError::Damaged { segment, .. } | OpenError::Newer { segment, .. }) = open(&dir) else {
             panic!("byte {at} was changed and not noticed");
         };
         assert_eq!(segment, first_segment(&dir));
@@ -129,19 +124,82 @@ fn a_missing_or_shortened_segment_is_refused() {
     let saved = fs::read(&segments[1]).unwrap();
     fs::remove_file(&segments[1]).unwrap();
     assert!(matches!(open(&dir), Err(OpenError::Damaged { .. })));
-    fs::write(&segments[1], &saved[..1000]).unwrap();
-    assert!(matches!(open(&dir), Err(OpenError::Damaged { .. })));
+    for kept in [0, 60, 1000, saved.len() - 1] {
+        fs::write(&segments[1], &saved[..kept]).unwrap();
+        assert!(matches!(open(&dir), Err(OpenError::Damaged { .. })), "{kept} bytes are left");
+    }
     fs::write(&segments[1], saved).unwrap();
     assert_eq!(open(&dir).unwrap().1.len(), 30);
+    // Also the last one may not be shortened: where its frames ended is then not known any more.
+    let last = segments.last().unwrap();
+    let bytes = fs::read(last).unwrap();
+    fs::write(last, &bytes[..bytes.len() - 512]).unwrap();
+    assert!(matches!(open(&dir), Err(OpenError::Damaged { .. })));
 }
 
 #[test]
 fn an_interrupted_creation_of_a_segment_is_swept_away() {
     let dir = TempDir::new().unwrap();
     drop(open(&dir).unwrap());
-    fs::write(dir.path().join("next.tmp"), b"half").unwrap();
-    open(&dir).unwrap();
-    assert!(!dir.path().join("next.tmp").exists());
+    for name in ["spare", "spare.tmp"] {
+        fs::write(dir.path().join(name), b"half").unwrap();
+    }
+    let (mut journal, _) = open(&dir).unwrap();
+    assert!(!dir.path().join("spare").exists() && !dir.path().join("spare.tmp").exists());
+    // A spare that was written ahead is taken, and is a segment like any other.
+    for _ in 0..30 {
+        write(&mut journal, &[&[b'x'; 500]]);
+    }
+    drop(journal);
+    assert!(!dir.path().join("spare.tmp").exists());
+    assert_eq!(open(&dir).unwrap().1.len(), 30);
+}
+
+#[test]
+fn a_later_format_is_refused_and_left_alone() {
+    let dir = TempDir::new().unwrap();
+    let (mut journal, _) = open(&dir).unwrap();
+    write(&mut journal, &[b"one"]);
+    drop(journal);
+    let whole = fs::read(first_segment(&dir)).unwrap();
+    // A frame behind the last one that a later program wrote: its checksum holds, its version is 2.
+    let mut frame = Vec::new();
+    frame::encode(2, 1, &[7; 32], b"from the future", &mut frame);
+    frame[8] = 2;
+    let length = frame::HEADER + b"from the future".len();
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&frame[..4]), &frame[8..length]);
+    frame[4..8].copy_from_slice(&crc.to_le_bytes());
+    let mut newer_frame = whole.clone();
+    let end = segment::HEADER + frame::room(3);
+    newer_frame[end..end + frame.len()].copy_from_slice(&frame);
+    // A segment whose header says 2.
+    let mut newer_segment = whole.clone();
+    newer_segment[8] = 2;
+    for (bytes, offset) in [(newer_frame, end as u64), (newer_segment, 0)] {
+        fs::write(first_segment(&dir), &bytes).unwrap();
+        let Err(OpenError::Newer { version: 2, offset: found, .. }) = open(&dir) else {
+            panic!("a later format was read")
+        };
+        assert_eq!(found, offset);
+        assert_eq!(fs::read(first_segment(&dir)).unwrap(), bytes, "it is left alone");
+    }
+}
+
+#[test]
+fn what_was_read_and_not_begun_is_left_as_it_was() {
+    let dir = TempDir::new().unwrap();
+    let (mut journal, _) = open(&dir).unwrap();
+    write(&mut journal, &[b"one", b"two"]);
+    drop(journal);
+    let mut torn = fs::read(first_segment(&dir)).unwrap();
+    torn[segment::HEADER + frame::room(3) + 70] ^= 1;
+    fs::write(first_segment(&dir), &torn).unwrap();
+    let (verified, _) = Verified::read::<()>(dir.path(), SMALL, |(), _, _| ()).unwrap();
+    assert_eq!((verified.end().last, verified.end().torn.is_some()), (1, true));
+    drop(verified);
+    assert_eq!(fs::read(first_segment(&dir)).unwrap(), torn);
+    assert_eq!(open(&dir).unwrap().0.last(), 1, "begun, it is cut");
+    assert_ne!(fs::read(first_segment(&dir)).unwrap(), torn);
 }
 
 #[test]
