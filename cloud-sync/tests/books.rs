@@ -50,7 +50,7 @@ async fn write(ledger: &Ledger<Shop>, events: Vec<Shop>) {
 
 fn open(dir: &TempDir) -> Ledger<Shop> {
     let journal = journal_options();
-    Ledger::open(dir.path(), &Options { journal, cache_bytes: 1 << 20 }).unwrap()
+    Ledger::open(dir.path(), &Options { journal, cache_bytes: 1 << 20, ..Options::default() }).unwrap()
 }
 
 fn journal_options() -> journal::Options {

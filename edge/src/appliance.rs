@@ -8,34 +8,31 @@
 //!      └─ Ledger        (disk)       last
 //! ```
 
-use std::{fs, io, net::SocketAddr, path::Path, sync::Arc};
+use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
 use aws_lc_rs::rand;
 use cloud_sync::{Cloud, CloudError, Worker, mind::Pace};
-use keys::{Algorithm, EncryptedKey, FileKey, KeyError, Passphrase, SigningKey, open_encrypted_secret};
-use ledger::Ledger;
-use rustls_pki_types::{CertificateDer, pem::PemObject};
+use keys::{EncryptedKey, KeyError, Passphrase, open_encrypted_secret};
+use ledger::{Ledger, Options};
 use thiserror::Error;
-use time::{Duration, OffsetDateTime};
+use time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
-use web::{ClientCertificates, Limits, Server, Tls};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use web::{Limits, Server};
 
 use crate::{
     Config, EdgeEvent,
     board::{Boards, Lookout},
     claim::ClaimKey,
     config::Validity,
+    credentials::{FloorCa, certificate, read},
     event::IssuedBy,
     http::{self, Floor, Shared, now},
     index,
-    init::serial,
     local::Local,
-    pem,
-    pki::{self, Issuer, Profile},
+    pki::{Issuer, Profile},
     state_dir::StateDir,
 };
 
@@ -56,6 +53,9 @@ pub enum StartError {
     /// A certificate is not what it should be.
     #[error("{0}")]
     Certificate(String),
+    /// The storage part of the configuration cannot be used.
+    #[error("{0}")]
+    Storage(String),
     /// The ledger does not open.
     #[error(transparent)]
     Ledger(#[from] ledger::OpenError),
@@ -114,10 +114,13 @@ impl Appliance {
     pub fn bind(config: &Config, passphrase: &Passphrase) -> Result<Self, StartError> {
         let state = StateDir::new(&config.state);
         let issuer = issuer(&state, config, passphrase)?;
-        let tls = tls(&state, config, passphrase)?;
+        let floor_ca = FloorCa { state: &state, passphrase, now: now() };
+        let tls = floor_ca.tls(&config.listen.names)?;
         let claim = ClaimKey::new(&open_encrypted_secret(&state.claim_key(), passphrase)?);
         let root = read(&state.certificate("root"), &config.state)?;
-        let ledger = Ledger::open(&state.ledger(), &config.ledger)?;
+        let options = config.storage.options().map_err(StartError::Storage)?;
+        let options = Options { checkpoint_key: Some(floor_ca.checkpoint_key()?), ..options };
+        let ledger = Ledger::open(&state.ledger(), &options)?;
         let this_box: IssuedBy =
             ledger.get(index::BOX)?.ok_or_else(|| not_initialised(&config.state, "the box's name"))?;
         let worker = match &config.cloud {
@@ -206,20 +209,6 @@ fn not_initialised(dir: &Path, what: &str) -> StartError {
     StartError::NotInitialised { dir: dir.to_owned(), what: what.to_owned() }
 }
 
-fn read(path: &Path, dir: &Path) -> Result<Vec<u8>, StartError> {
-    fs::read(path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => {
-            not_initialised(dir, &path.file_name().unwrap_or_default().to_string_lossy())
-        }
-        _ => StartError::Io { path: path.display().to_string(), source },
-    })
-}
-
-fn certificate(path: &Path, dir: &Path) -> Result<CertificateDer<'static>, StartError> {
-    CertificateDer::from_pem_slice(&read(path, dir)?)
-        .map_err(|_| StartError::Certificate(format!("{} is not a certificate in PEM", path.display())))
-}
-
 fn issuer(state: &StateDir, config: &Config, passphrase: &Passphrase) -> Result<Issuer, StartError> {
     let certificate = certificate(&state.certificate("issuing"), state.path())?;
     let key = EncryptedKey::open(&state.key("issuing"), passphrase)?;
@@ -231,46 +220,4 @@ fn issuer(state: &StateDir, config: &Config, passphrase: &Passphrase) -> Result<
     let profile = Profile { validity, backdate: duration(config.profile.backdate) };
     Issuer::new(certificate, Box::new(key), profile, now())
         .map_err(|error| StartError::Certificate(error.to_string()))
-}
-
-/// The server's TLS. Its certificate is made anew where the names have changed or two thirds of its life are over.
-fn tls(state: &StateDir, config: &Config, passphrase: &Passphrase) -> Result<Tls, StartError> {
-    let wrong = |error: &dyn std::fmt::Display| StartError::Certificate(error.to_string());
-    let floor = certificate(&state.certificate("floor"), state.path())?;
-    let mut server = certificate(&state.certificate("server"), state.path())?;
-    if !is_good(&server, &config.listen.names, now()) {
-        let floor_key = EncryptedKey::open(&state.key("floor"), passphrase)?;
-        let key = FileKey::open(&state.key("server"))?;
-        debug_assert_eq!(key.algorithm(), Algorithm::P256);
-        let serial = serial().map_err(|error| wrong(&error))?;
-        let names = &config.listen.names;
-        server = pki::server_certificate(key.public_key_der(), names, &floor, &floor_key, now(), serial)
-            .map_err(|error| wrong(&error))?;
-        let path = state.certificate("server");
-        keys::write_private(&path, pem::encode("CERTIFICATE", &server).as_bytes())?;
-        info!(?names, "the server certificate was renewed");
-    }
-    let chain = [pem::encode("CERTIFICATE", &server), pem::encode("CERTIFICATE", &floor)]
-        .map(|pem| pem.to_string())
-        .concat();
-    let key = keys::read_private(&state.key("server"))?;
-    Tls::new(chain.as_bytes(), &key, ClientCertificates::Requested).map_err(|error| wrong(&error))
-}
-
-/// Whether a server certificate is for exactly these names, and in the first two thirds of its life.
-fn is_good(certificate: &CertificateDer<'_>, names: &[String], now: OffsetDateTime) -> bool {
-    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return false };
-    let (begin, end) =
-        (parsed.validity().not_before.to_datetime(), parsed.validity().not_after.to_datetime());
-    let Ok(Some(alternatives)) = parsed.subject_alternative_name() else { return false };
-    let found = alternatives.value.general_names.iter().map(|name| match name {
-        GeneralName::DNSName(name) => (*name).to_owned(),
-        GeneralName::IPAddress([a, b, c, d]) => format!("{a}.{b}.{c}.{d}"),
-        GeneralName::IPAddress(bytes) => {
-            let bytes: Result<[u8; 16], _> = (*bytes).try_into();
-            bytes.map(|bytes| std::net::Ipv6Addr::from(bytes).to_string()).unwrap_or_default()
-        }
-        other => other.to_string(),
-    });
-    found.eq(names.iter().cloned()) && now < begin + (end - begin) * 2 / 3
 }

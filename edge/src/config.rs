@@ -9,6 +9,7 @@ use std::{
 
 use cloud_sync::CloudConfig;
 use keys::{Passphrase, PassphraseError};
+use ledger::StorageConfig;
 use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
 
@@ -30,9 +31,9 @@ pub struct Config {
     pub profile: ProfileConfig,
     /// Where DPS is; without it nothing is announced, and everything waits safely.
     pub cloud: Option<CloudConfig>,
-    /// How the journal is kept; not in the file.
-    #[serde(skip)]
-    pub ledger: ledger::Options,
+    /// How the ledger is kept on disk.
+    #[serde(default)]
+    pub storage: StorageConfig,
 }
 
 /// Where line PCs and screens find us.
@@ -160,6 +161,9 @@ impl Config {
                 "listen.names is empty; name at least one host name or address by which clients call",
             );
         }
+        if let Err(what) = config.storage.options() {
+            return refuse(&what);
+        }
         for (i, line) in config.lines.iter().enumerate() {
             let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
             if line.id.is_empty() || line.id.len() > 32 || !line.id.chars().all(valid) {
@@ -224,6 +228,7 @@ id = "L1"
         check("127.0.0.1:8443", "somewhere", "/edge.toml:4:11: ");
         check("20y", "forever", "/edge.toml:9:12: 'forever' is no validity");
         check("[[line]]\nid = \"L1\"", "", "missing field `line`");
+        check("[ca]", "[storage]\nsegment = \"1 KiB\"\n[ca]", "storage.segment is at least");
         check("\"L1\"", "\"L/1\"", "line id 'L/1'");
         check("id = \"L1\"", "id = \"L1\"\n[[line]]\nid = \"L1\"", "is there twice");
     }

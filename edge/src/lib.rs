@@ -9,6 +9,7 @@ mod board;
 mod claim;
 pub mod cli;
 pub mod config;
+mod credentials;
 mod csr;
 mod enroll;
 pub mod event;

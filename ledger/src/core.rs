@@ -8,15 +8,22 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use journal::{FrameRef, Journal, Reader, Seq, WriteError};
+use journal::{FrameRef, Hash, Journal, Reader, Seq, WriteError};
+use time::OffsetDateTime;
 use tokio::sync::oneshot;
+use tracing::warn;
 
 use crate::{
     changes::{Changes, Overlay, View},
+    checkpoint::{CheckpointKey, Uncovered},
     error::{CommitError, ReadError, Unavailable},
-    event::{Applied, Checkpoint, Entry, Event, Payload, Stamp},
+    event::{Applied, Entry, Event, IndexCheckpoint, Payload, Signed, Stamp},
     index::Index,
+    space::Space,
 };
+
+/// How many frames may be written before a checkpoint is signed over them.
+const UNSIGNED: usize = 1000;
 
 /// What a decision wants to have written, and what it answers once that is on disk.
 #[derive(Debug)]
@@ -95,16 +102,27 @@ where
 pub(crate) struct Core {
     journal: Journal,
     index: Index,
+    space: Space,
     /// The last frame that carried events.
     applied: Seq,
     /// The last frame up to which the index is known to be on disk.
     checkpoint: Seq,
+    /// What signs checkpoints, and what it has still to cover.
+    signing: Option<(CheckpointKey, Uncovered)>,
+    /// The last frame with events that a signed checkpoint covers.
+    signed: Seq,
     failed: Option<Unavailable>,
 }
 
 impl Core {
-    pub(crate) fn new(journal: Journal, index: Index, applied: Seq, checkpoint: Seq) -> Self {
-        Self { journal, index, applied, checkpoint, failed: None }
+    pub(crate) fn new(journal: Journal, index: Index, space: Space, applied: Seq, checkpoint: Seq) -> Self {
+        Self { journal, index, space, applied, checkpoint, signing: None, signed: 0, failed: None }
+    }
+
+    /// Signs checkpoints with `key`, beginning with the frames in `uncovered`.
+    pub(crate) fn signing(self, key: CheckpointKey, uncovered: Uncovered) -> Self {
+        let signed = if uncovered.reaches(self.applied) { 0 } else { self.applied };
+        Self { signing: Some((key, uncovered)), signed, ..self }
     }
 
     /// The index, for reading what is committed.
@@ -129,7 +147,8 @@ impl Core {
 
     /// Runs one group commit and answers every turn; returns what happened, in order.
     pub(crate) fn commit<E: Event>(&mut self, turns: Vec<Box<dyn Turn<E>>>) -> Vec<Arc<Entry<E>>> {
-        if let Some(why) = self.failed.clone() {
+        let refused = self.failed.clone().or_else(|| self.space.make_room().err());
+        if let Some(why) = refused {
             turns.into_iter().for_each(|turn| turn.answer(Fate::Lost(why.clone())));
             return Vec::new();
         }
@@ -160,7 +179,7 @@ impl Core {
                 Err(why) => fates.push(Fate::Lost(why)),
             }
         }
-        let read = failure.into_inner().map_or(Ok(()), |error| Err(latch(&error)));
+        let read = failure.into_inner().map_or(Ok(()), |error| Err(self.doubt_index(&error)));
         let synced = read.and_then(|()| self.journal.sync().map_err(unavailable));
         if let Err(why) = synced {
             self.failed = Some(why.clone());
@@ -168,8 +187,8 @@ impl Core {
             return Vec::new();
         }
         // On disk: from here on every answer is yes, even if the index now fails.
-        if let Err(error) = self.index_batch(&overlay, entries.last().map(|entry| entry.seq)) {
-            self.failed = Some(latch(&error));
+        if let Err(error) = self.index_batch(&overlay, entries.last().map(|entry| (entry.seq, entry.hash))) {
+            self.doubt_index(&error);
         }
         for (turn, fate) in turns.into_iter().zip(fates) {
             turn.answer(fate);
@@ -179,49 +198,125 @@ impl Core {
 
     /// Writes how far the journal is on disk, when it falls idle.
     pub(crate) fn mark(&mut self) {
-        if self.failed.is_none()
-            && let Err(error) = self.journal.mark()
-        {
-            self.failed = Some(unavailable(error));
+        if self.failed.is_some() {
+            return;
+        }
+        let before = self.journal.last();
+        match self.journal.mark() {
+            Ok(()) if self.journal.last() > before => self.written(),
+            Ok(()) => {}
+            Err(error) => self.latch(unavailable(error)),
         }
     }
 
     /// Forces the index to disk and says so in the journal, so that a restart need not replay what is there.
     pub(crate) fn checkpoint(&mut self) {
-        if self.failed.is_some() || self.checkpoint == self.applied {
+        self.space.restock();
+        if self.failed.is_some() || self.checkpoint == self.applied || self.space.make_room().is_err() {
             return;
         }
-        let done = self.index.sync().map_err(|error| latch(&error)).and_then(|()| {
-            let payload =
-                serde_json::to_vec(&Checkpoint { index_checkpoint: self.applied }).expect("a number");
-            self.journal.stage(&payload).and_then(|_| self.journal.sync()).map_err(unavailable)
-        });
-        match done {
+        if let Err(error) = self.index.sync() {
+            self.doubt_index(&error);
+            return;
+        }
+        let own = IndexCheckpoint { index_checkpoint: self.applied };
+        match self.write_own(&own) {
             Ok(()) => self.checkpoint = self.applied,
             // The next segment waits for space; so does the checkpoint, which is only a convenience.
-            Err(Unavailable::Full) => {}
-            Err(why) => self.failed = Some(why),
+            Err(Unavailable::Full { .. }) => {}
+            Err(why) => self.latch(why),
+        }
+    }
+
+    /// Whether so much was written that a checkpoint is to be signed without waiting for the minute to end.
+    pub(crate) fn signature_due(&self) -> bool {
+        self.signing.as_ref().is_some_and(|(_, uncovered)| uncovered.len() >= UNSIGNED)
+    }
+
+    /// Signs a checkpoint over everything that none covers yet, if there is anything worth it.
+    pub(crate) fn sign(&mut self, at: OffsetDateTime) {
+        let Some((key, uncovered)) = &self.signing else { return };
+        if self.failed.is_some() || self.signed == self.applied || uncovered.len() == 0 {
+            return;
+        }
+        let checkpoint = match uncovered.sign(key, at) {
+            Ok(checkpoint) => checkpoint,
+            Err(why) => {
+                warn!(why, "a checkpoint could not be signed; the next one covers more");
+                return;
+            }
+        };
+        let signed = Signed { signed_checkpoint: checkpoint };
+        if let Some((_, uncovered)) = &mut self.signing {
+            // Its own frame is the first that the next one covers.
+            uncovered.covered(&signed.signed_checkpoint);
+        }
+        match self.write_own(&signed) {
+            Ok(()) | Err(Unavailable::Full { .. }) => self.signed = self.applied,
+            Err(why) => self.latch(why),
+        }
+    }
+
+    /// Nothing will be committed any more: what is left is a whole index, to be sealed once everybody has let go of it.
+    pub(crate) fn end(&mut self) {
+        self.checkpoint();
+        self.mark();
+        if self.failed.is_none() && self.checkpoint == self.applied {
+            self.index.whole();
+        }
+    }
+
+    /// Somebody has read nonsense from the index.
+    pub(crate) fn doubt_index(&mut self, error: &ReadError) -> Unavailable {
+        let why = format!("{error}; the index is set aside, and rebuilt at the next start");
+        if matches!(error, ReadError::Index { .. }) {
+            // Under its new name nobody takes it for an index, whatever happens now.
+            let _ = Index::set_aside(self.index.dir());
+        }
+        let why = Unavailable::Failed { why };
+        self.latch(why.clone());
+        why
+    }
+
+    fn latch(&mut self, why: Unavailable) {
+        self.failed.get_or_insert(why);
+    }
+
+    /// Writes a frame of the ledger's own.
+    fn write_own(&mut self, own: &impl serde::Serialize) -> Result<(), Unavailable> {
+        let payload = serde_json::to_vec(own).expect("plain data");
+        self.journal.stage(&payload).map_err(unavailable)?;
+        self.written();
+        self.journal.sync().map_err(unavailable)
+    }
+
+    /// Notes the frame that was just staged for the next checkpoint.
+    fn written(&mut self) {
+        if let Some((_, uncovered)) = &mut self.signing {
+            uncovered.push(self.journal.last(), self.journal.head());
         }
     }
 
     fn stage<E: Event>(&mut self, stamp: &Stamp, events: &[E]) -> Result<FrameRef, Unavailable> {
         let payload = Payload { at: stamp.at, actor: stamp.actor.clone(), events: events.iter().collect() };
         let payload = serde_json::to_vec(&payload).expect("events are plain data");
-        self.journal.stage(&payload).map_err(|error| {
+        let frame = self.journal.stage(&payload).map_err(|error| {
             let why = unavailable(error);
             if matches!(why, Unavailable::Failed { .. }) {
-                self.failed = Some(why.clone());
+                self.latch(why.clone());
             }
             why
-        })
+        })?;
+        self.written();
+        Ok(frame)
     }
 
-    fn index_batch(&mut self, overlay: &Overlay, last: Option<Seq>) -> Result<(), ReadError> {
-        let Some(last) = last else {
+    fn index_batch(&mut self, overlay: &Overlay, last: Option<(Seq, Hash)>) -> Result<(), ReadError> {
+        let Some((last, hash)) = last else {
             debug_assert!(overlay.is_empty(), "only events change the overlay");
             return Ok(());
         };
-        self.index.write(Box::new(overlay.iter()), last)?;
+        self.index.write(Box::new(overlay.iter()), last, &hash)?;
         self.applied = last;
         Ok(())
     }
@@ -236,12 +331,8 @@ pub(crate) fn apply<E: Event>(events: &[E], at: &Applied<'_>, changes: &mut Chan
 
 fn unavailable(error: WriteError) -> Unavailable {
     match error {
-        WriteError::Full => Unavailable::Full,
+        WriteError::Full { needed } => Unavailable::Full { free: 0, needed },
         WriteError::TooLarge { .. } => Unavailable::TooLarge,
         WriteError::Failed { why } => Unavailable::Failed { why },
     }
-}
-
-fn latch(error: &ReadError) -> Unavailable {
-    Unavailable::Failed { why: error.to_string() }
 }

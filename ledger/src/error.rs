@@ -38,6 +38,20 @@ pub enum OpenError {
         /// The last frame there.
         journal: Seq,
     },
+    /// The index was built by a later version of this program, so the journal may hold what this one does not know.
+    #[error(
+        "the index in {} was built by a later version of this program (rules {found}, ours are {ours}); \
+         use that version, nothing was changed",
+        index_dir.display()
+    )]
+    Newer {
+        /// The index's folder.
+        index_dir: PathBuf,
+        /// The version found.
+        found: u32,
+        /// Ours.
+        ours: u32,
+    },
     /// The index can be neither used nor rebuilt.
     #[error("the index in {}: {why}", dir.display())]
     Index {
@@ -66,8 +80,13 @@ pub enum Unavailable {
         why: String,
     },
     /// The disk is full. Nothing was written; the next try may work.
-    #[error("the disk is full")]
-    Full,
+    #[error("the disk is full: {} MiB are free, {} MiB are needed", free >> 20, needed >> 20)]
+    Full {
+        /// Free bytes.
+        free: u64,
+        /// Bytes that have to be free.
+        needed: u64,
+    },
     /// The commit is larger than a frame may be. Nothing was written.
     #[error("the commit is too large to be stored")]
     TooLarge,

@@ -8,12 +8,12 @@ use journal::{FrameRef, Hash, Seq};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 
-use crate::changes::Changes;
+use crate::{changes::Changes, checkpoint::SignedCheckpoint};
 
 /// Something that happened, as it is stored for ever.
 pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// The version of [`Event::apply`]. Raise it whenever `apply` would build another index from the same events:
-    /// an index of another version is rebuilt.
+    /// The version of the events and of [`Event::apply`]. Raise it with every new event, and whenever `apply` would build
+    /// another index from the same events: an older index is rebuilt, and an older program refuses a newer index.
     const INDEX_VERSION: u32 = 1;
 
     /// Turns the event into changes of the index.
@@ -74,27 +74,61 @@ pub(crate) struct Payload<E> {
 /// The ledger's own frame: the index holds everything up to `index_checkpoint`, safely on disk.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Checkpoint {
+pub(crate) struct IndexCheckpoint {
     pub(crate) index_checkpoint: Seq,
 }
 
+/// The ledger's other own frame.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Signed {
+    pub(crate) signed_checkpoint: SignedCheckpoint,
+}
+
+/// Of which kind a payload is, without parsing it: a start looks at every frame, and replays few.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Nothing,
+    IndexCheckpoint,
+    SignedCheckpoint,
+    Events,
+}
+
+impl Kind {
+    pub(crate) fn of(payload: &[u8]) -> Self {
+        if payload.is_empty() {
+            Self::Nothing
+        } else if payload.starts_with(b"{\"index_checkpoint\"") {
+            Self::IndexCheckpoint
+        } else if payload.starts_with(b"{\"signed_checkpoint\"") {
+            Self::SignedCheckpoint
+        } else {
+            Self::Events
+        }
+    }
+}
+
 /// What a frame says.
+#[derive(Debug)]
 pub(crate) enum Said<E> {
     Nothing,
-    Checkpoint(Seq),
+    IndexCheckpoint(Seq),
+    SignedCheckpoint(Box<SignedCheckpoint>),
     Events(Payload<E>),
 }
 
-impl<E: Event> Said<E> {
+impl<E: DeserializeOwned> Said<E> {
     /// Reads a frame's payload.
     pub(crate) fn parse(payload: &[u8]) -> Result<Self, serde_json::Error> {
-        if payload.is_empty() {
-            return Ok(Self::Nothing);
-        }
-        if payload.starts_with(b"{\"index_checkpoint\"") {
-            return serde_json::from_slice::<Checkpoint>(payload)
-                .map(|found| Self::Checkpoint(found.index_checkpoint));
-        }
-        serde_json::from_slice(payload).map(Self::Events)
+        Ok(match Kind::of(payload) {
+            Kind::Nothing => Self::Nothing,
+            Kind::IndexCheckpoint => {
+                Self::IndexCheckpoint(serde_json::from_slice::<IndexCheckpoint>(payload)?.index_checkpoint)
+            }
+            Kind::SignedCheckpoint => {
+                Self::SignedCheckpoint(Box::new(serde_json::from_slice::<Signed>(payload)?.signed_checkpoint))
+            }
+            Kind::Events => Self::Events(serde_json::from_slice(payload)?),
+        })
     }
 }

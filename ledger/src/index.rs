@@ -3,20 +3,28 @@
 //! A value is the number of the frame that last changed it (8 bytes, big-endian) and then JSON.
 //! One batch per group commit also sets `applied`, so the tree is always the state after some frame.
 //! sled's own `flush` does not survive a power cut, so a checkpoint syncs its file ourselves.
+//! Beside the folder lie `index.version`, the rules that it was built by, and, once it is closed, its seal.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use journal::Seq;
+use aws_lc_rs::digest::{Context, SHA256};
+use journal::{Hash, Seq};
+use tracing::warn;
 
-use crate::error::{OpenError, ReadError};
+use crate::{
+    error::{OpenError, ReadError},
+    seal,
+};
 
-/// Key of the number of the last frame that the tree holds. No program key starts with a zero byte.
+/// Key of the last frame that the tree holds: its number and its hash. No program key starts with a zero byte.
 const APPLIED: &[u8] = b"\0applied";
-/// Key of the version of the rules that the tree was built by.
-const VERSION: &[u8] = b"\0version";
 
 /// A stored value: who wrote it last, and the JSON.
 pub(crate) type Stored = (Seq, Vec<u8>);
@@ -27,11 +35,32 @@ pub(crate) type Found = (Vec<u8>, Vec<u8>);
 /// What a group commit changes: key to value, or to nothing.
 pub(crate) type Batch<'a> = Box<dyn Iterator<Item = (&'a [u8], Option<&'a Stored>)> + 'a>;
 
-/// The tree.
+/// The tree. Cheap to clone; once the last clone is gone, a tree that was closed in good order is sealed.
 #[derive(Debug, Clone)]
-pub(crate) struct Index {
-    dir: PathBuf,
+pub(crate) struct Index(Arc<Opened>);
+
+/// The fields are dropped in this order: first sled, then the seal is put.
+#[derive(Debug)]
+struct Opened {
     db: sled::Db,
+    seal: SealAtEnd,
+}
+
+#[derive(Debug)]
+struct SealAtEnd {
+    dir: PathBuf,
+    whole: AtomicBool,
+}
+
+impl Drop for SealAtEnd {
+    fn drop(&mut self) {
+        if self.whole.load(Ordering::Acquire)
+            && let Err(error) = seal::put(&self.dir)
+        {
+            // The next start then knows no more of it than after a kill.
+            warn!(%error, "the index could not be sealed");
+        }
+    }
 }
 
 impl Index {
@@ -40,40 +69,83 @@ impl Index {
         remove_interrupted_snapshots(dir).map_err(|error| error.to_string())?;
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
         let db = config.open().map_err(|error| error.to_string())?;
-        Ok(Self { dir: dir.to_owned(), db })
+        let seal = SealAtEnd { dir: dir.to_owned(), whole: AtomicBool::new(false) };
+        Ok(Self(Arc::new(Opened { db, seal })))
     }
 
-    /// Moves an unusable index out of the way; it is kept for whoever wants to know why.
+    /// The rules that the tree in `dir` was built by; `None` where there is none, or nobody knows.
+    pub(crate) fn version(dir: &Path) -> io::Result<Option<u32>> {
+        match fs::read_to_string(dir.with_extension("version")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            text => Ok(text?.trim().parse().ok()),
+        }
+    }
+
+    /// Says by which rules the tree in `dir` is built.
+    pub(crate) fn set_version(dir: &Path, version: u32) -> io::Result<()> {
+        let path = dir.with_extension("version");
+        let draft = path.with_extension("version.tmp");
+        fs::write(&draft, format!("{version}\n"))?;
+        fs::File::open(&draft)?.sync_all()?;
+        fs::rename(&draft, &path)
+    }
+
+    /// Moves an unusable index out of the way; it is kept, until the next one, for whoever wants to know why.
     pub(crate) fn set_aside(dir: &Path) -> Result<(), OpenError> {
-        let aside = dir.with_extension("unusable");
-        let io = |source| OpenError::Io { path: dir.to_owned(), source };
-        if aside.exists() {
-            fs::remove_dir_all(&aside).map_err(io)?;
+        Self::forget_aside(dir)?;
+        match fs::rename(dir, dir.with_extension("unusable")) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(OpenError::Io { path: dir.to_owned(), source })
+            }
+            _ => Ok(()),
         }
-        if dir.exists() {
-            fs::rename(dir, &aside).map_err(io)?;
+    }
+
+    /// Removes an index that was moved out of the way.
+    pub(crate) fn forget_aside(dir: &Path) -> Result<(), OpenError> {
+        let path = dir.with_extension("unusable");
+        match fs::remove_dir_all(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(OpenError::Io { path, source }),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
-    /// The last frame that the tree holds; 0 in a new one.
-    pub(crate) fn applied(&self) -> Result<Seq, ReadError> {
-        Ok(self.get(APPLIED)?.map_or(0, |(seq, _)| seq))
+    /// The last frame that the tree holds, and its hash; `None` in a new one.
+    pub(crate) fn applied(&self) -> Result<Option<(Seq, Hash)>, ReadError> {
+        let Some((seq, hash)) = self.get(APPLIED)? else { return Ok(None) };
+        let hash =
+            hash.try_into().map_err(|_| ReadError::index("the hash of its last frame is cut short"))?;
+        Ok(Some((seq, hash)))
     }
 
-    /// The version of the rules that the tree was built by; `None` in a new one.
-    pub(crate) fn version(&self) -> Result<Option<u64>, ReadError> {
-        Ok(self.get(VERSION)?.map(|(version, _)| version))
+    /// Its folder.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.0.seal.dir
     }
 
-    /// Says by which rules the tree is built.
-    pub(crate) fn set_version(&self, version: u64) -> Result<(), ReadError> {
-        self.db.insert(VERSION, pack(version, &[])).map(drop).map_err(ReadError::index)
+    /// Nothing will be written any more, and everything that was is on disk.
+    pub(crate) fn whole(&self) {
+        self.0.seal.whole.store(true, Ordering::Release);
+    }
+
+    /// SHA-256 over every record, in the order of the keys: the same for every index that was built from the same frames.
+    pub(crate) fn fingerprint(&self) -> Result<Hash, ReadError> {
+        let mut context = Context::new(&SHA256);
+        for record in self.0.db.iter() {
+            let (key, value) = record.map_err(ReadError::index)?;
+            for part in [&key, &value] {
+                context.update(&(part.len() as u64).to_be_bytes());
+                context.update(part);
+            }
+        }
+        let mut hash = [0; 32];
+        hash.copy_from_slice(context.finish().as_ref());
+        Ok(hash)
     }
 
     /// Returns what is stored under `key`.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Stored>, ReadError> {
-        self.db.get(key).map_err(ReadError::index)?.map(|value| unpack(&value)).transpose()
+        self.0.db.get(key).map_err(ReadError::index)?.map(|value| unpack(&value)).transpose()
     }
 
     /// Returns up to `limit` records whose key starts with `prefix`, in key order, starting behind `after`.
@@ -85,7 +157,7 @@ impl Index {
     ) -> Result<Vec<Found>, ReadError> {
         let start = after.map_or_else(|| prefix.to_vec(), |after| [after, &[0]].concat());
         let mut found = Vec::new();
-        for record in self.db.range(start..) {
+        for record in self.0.db.range(start..) {
             let (key, value) = record.map_err(ReadError::index)?;
             if found.len() == limit || !key.starts_with(prefix) {
                 break;
@@ -95,8 +167,8 @@ impl Index {
         Ok(found)
     }
 
-    /// Applies a group commit in one step, after which the tree is the state after frame `applied`.
-    pub(crate) fn write(&self, changes: Batch<'_>, applied: Seq) -> Result<(), ReadError> {
+    /// Applies a group commit in one step, after which the tree is the state after frame `applied`, whose hash is `hash`.
+    pub(crate) fn write(&self, changes: Batch<'_>, applied: Seq, hash: &Hash) -> Result<(), ReadError> {
         let mut batch = sled::Batch::default();
         for (key, value) in changes {
             match value {
@@ -104,14 +176,14 @@ impl Index {
                 None => batch.remove(key),
             }
         }
-        batch.insert(APPLIED, pack(applied, &[]));
-        self.db.apply_batch(batch).map_err(ReadError::index)
+        batch.insert(APPLIED, pack(applied, hash));
+        self.0.db.apply_batch(batch).map_err(ReadError::index)
     }
 
     /// Forces the tree to disk: sled's flush, then a real sync of its file.
     pub(crate) fn sync(&self) -> Result<(), ReadError> {
-        self.db.flush().map_err(ReadError::index)?;
-        let sync = |name: &str| fs::File::open(self.dir.join(name)).and_then(|file| file.sync_all());
+        self.0.db.flush().map_err(ReadError::index)?;
+        let sync = |name: &str| fs::File::open(self.0.seal.dir.join(name)).and_then(|file| file.sync_all());
         sync("db").and_then(|()| sync("conf")).and_then(|()| sync("")).map_err(ReadError::index)
     }
 }

@@ -9,17 +9,19 @@ use std::{
     thread::JoinHandle,
 };
 
-use journal::{FrameRef, Reader, Seq};
+use journal::{FrameRef, Hash, Reader, Seq};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, broadcast, oneshot, watch};
 
 use crate::{
     changes::View,
+    checkpoint::CheckpointKey,
     core::{Asked, Committed, Decision},
     error::{CommitError, OpenError, ReadError, Unavailable},
     event::{Entry, Event, Said, Stamp},
     index::Index,
     recovery,
+    space::{Space, SpaceOptions},
     writer::{self, Channels, Message},
 };
 
@@ -35,11 +37,16 @@ pub struct Options {
     pub journal: journal::Options,
     /// The memory that the index may use as a cache, in bytes.
     pub cache_bytes: u64,
+    /// How much room is kept on the disk.
+    pub space: SpaceOptions,
+    /// What signs checkpoints; none are written without it.
+    pub checkpoint_key: Option<CheckpointKey>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { journal: journal::Options::default(), cache_bytes: 32 << 20 }
+        let (journal, space) = (journal::Options::default(), SpaceOptions::default());
+        Self { journal, cache_bytes: 32 << 20, space, checkpoint_key: None }
     }
 }
 
@@ -48,6 +55,11 @@ impl Default for Options {
 pub enum Status {
     /// They are.
     Open,
+    /// Nothing new is begun, because the disk is nearly full; goes by by itself.
+    Full {
+        /// How much is free, and how much is needed.
+        why: String,
+    },
     /// Storage failed. Final: stop, and let the next start verify what is on disk.
     Failed {
         /// The first failure.
@@ -61,6 +73,7 @@ pub struct Ledger<E> {
     queue: Sender<Message<E>>,
     places: Arc<Semaphore>,
     index: Index,
+    space: Space,
     reader: Reader,
     entries: broadcast::Sender<Arc<Entry<E>>>,
     seq: watch::Receiver<Seq>,
@@ -74,6 +87,7 @@ impl<E> Clone for Ledger<E> {
             queue: self.queue.clone(),
             places: self.places.clone(),
             index: self.index.clone(),
+            space: self.space.clone(),
             reader: self.reader.clone(),
             entries: self.entries.clone(),
             seq: self.seq.clone(),
@@ -104,6 +118,7 @@ impl<E: Event> Ledger<E> {
             queue,
             places: Arc::new(Semaphore::new(QUEUE)),
             index,
+            space: Space::new(dir, options.space),
             reader,
             entries,
             seq,
@@ -131,10 +146,39 @@ impl<E: Event> Ledger<E> {
         answer.await.map_err(|_| Unavailable::Closed)?
     }
 
+    /// Whether there is room on the disk for something new; asked before work is begun that would have to be thrown away.
+    pub fn room(&self) -> Result<(), Unavailable> {
+        self.space.above_floor()
+    }
+
+    /// Has a checkpoint signed over everything that was committed so far; returns once it is on disk.
+    pub async fn sign(&self) {
+        let (done, signed) = oneshot::channel();
+        if self.queue.send(Message::Sign(done)).is_ok() {
+            // If the writer stops meanwhile, it signs as its last act.
+            let _ = signed.await;
+        }
+    }
+
     /// Returns the committed record under `key`.
     pub fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, ReadError> {
-        let stored = self.index.get(key)?;
-        stored.map(|(_, json)| serde_json::from_slice(&json).map_err(ReadError::index)).transpose()
+        self.doubt(self.index.get(key).and_then(|stored| {
+            stored.map(|(_, json)| serde_json::from_slice(&json).map_err(ReadError::index)).transpose()
+        }))
+    }
+
+    /// An index that reads as nonsense is not read any further: the writer sets it aside and ends the ledger.
+    fn doubt<T>(&self, read: Result<T, ReadError>) -> Result<T, ReadError> {
+        if let Err(ReadError::Index { why }) = &read {
+            // Without a writer, it has ended already.
+            let _ = self.queue.send(Message::Doubt(ReadError::index(why)));
+        }
+        read
+    }
+
+    /// SHA-256 over the whole index: the same for everybody who has built it from the same frames.
+    pub fn fingerprint(&self) -> Result<Hash, ReadError> {
+        self.doubt(self.index.fingerprint())
     }
 
     /// Returns a committed counter; one that was never touched is 0.
@@ -149,10 +193,12 @@ impl<E: Event> Ledger<E> {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, T)>, ReadError> {
-        let records = self.index.scan(prefix, after, limit)?.into_iter();
-        records
-            .map(|(key, json)| Ok((key, serde_json::from_slice(&json).map_err(ReadError::index)?)))
-            .collect()
+        self.doubt(self.index.scan(prefix, after, limit).and_then(|records| {
+            let read = |(key, json): (_, Vec<u8>)| {
+                Ok((key, serde_json::from_slice(&json).map_err(ReadError::index)?))
+            };
+            records.into_iter().map(read).collect()
+        }))
     }
 
     /// Reads a commit back from the journal.
@@ -163,7 +209,9 @@ impl<E: Event> Ledger<E> {
             Said::Events(said) => {
                 Ok(Entry { seq: frame.seq, hash, at: said.at, actor: said.actor, events: said.events })
             }
-            Said::Nothing | Said::Checkpoint(_) => Err(unreadable("it holds no events".to_owned())),
+            Said::Nothing | Said::IndexCheckpoint(_) | Said::SignedCheckpoint(_) => {
+                Err(unreadable("it holds no events".to_owned()))
+            }
         }
     }
 
@@ -190,7 +238,10 @@ impl<E: Event> Ledger<E> {
     /// Whether commits are taken.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.status.borrow().clone()
+        match (&*self.status.borrow(), self.room()) {
+            (Status::Open, Err(full)) => Status::Full { why: full.to_string() },
+            (status, _) => status.clone(),
+        }
     }
 
     /// Waits until storage has failed, and says why; never returns while all is well.

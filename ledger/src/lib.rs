@@ -7,21 +7,31 @@
 //!
 //! Read [`event`] for what a program brings, [`Ledger`] for what it gets, and `core` for what happens in between.
 
+pub mod audit;
 mod changes;
+mod checkpoint;
+mod config;
 mod core;
 mod error;
 pub mod event;
+pub mod evidence;
 mod index;
 mod ledger;
+pub mod merkle;
 mod recovery;
+mod seal;
+mod space;
 mod writer;
 
 pub use journal::{FrameRef, Hash, Seq};
 
 pub use crate::{
     changes::{Changes, View},
+    checkpoint::{CheckpointKey, Sign, SignedCheckpoint},
+    config::StorageConfig,
     core::{Committed, Decision},
     error::{CommitError, OpenError, ReadError, Unavailable},
     event::{Applied, Entry, Event, Stamp},
     ledger::{Ledger, Options, Status},
+    space::SpaceOptions,
 };

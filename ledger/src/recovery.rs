@@ -2,86 +2,179 @@
 
 use std::{cell::RefCell, path::Path};
 
-use journal::{Journal, Seq};
+use journal::{Frame, FrameRef, Hash, Journal, Seq, Verified};
 use tracing::{info, warn};
 
 use crate::{
     changes::{Changes, Overlay},
+    checkpoint::Uncovered,
     core::{Core, apply},
     error::{OpenError, ReadError},
-    event::{Applied, Event, Said},
+    event::{Applied, Event, Kind, Said},
     index::Index,
     ledger::Options,
+    seal,
+    space::Space,
 };
 
 /// How many frames are applied to the index in one batch.
 const BATCH: u64 = 1000;
 /// How often a long rebuild tells how far it is, in frames.
-const PROGRESS: u64 = 100_000;
+const PROGRESS: u64 = 50_000;
+
+/// What a start has to know of a segment, or of the whole journal.
+#[derive(Debug, Default)]
+struct Known {
+    /// The last frame with events, and its hash.
+    events: Option<(Seq, Hash)>,
+    /// What the last index checkpoint says.
+    checkpoint: Option<Seq>,
+    /// The frames behind the last signed checkpoint, of this segment if `covered`.
+    uncovered: Uncovered,
+    covered: bool,
+    /// The first of the ledger's own frames that does not parse.
+    unreadable: Option<(Seq, serde_json::Error)>,
+}
+
+impl Known {
+    /// Notes one frame. A whole parse of every frame would make a start slow; what is replayed is parsed later.
+    fn note(&mut self, signs: bool, frame: &Frame<'_>) {
+        match Kind::of(frame.payload) {
+            Kind::Nothing => {}
+            Kind::Events => self.events = Some((frame.seq, frame.hash)),
+            Kind::IndexCheckpoint | Kind::SignedCheckpoint => {
+                match Said::<serde::de::IgnoredAny>::parse(frame.payload) {
+                    Ok(Said::IndexCheckpoint(seq)) => self.checkpoint = Some(seq),
+                    Ok(Said::SignedCheckpoint(checkpoint)) => {
+                        self.uncovered.covered(&checkpoint);
+                        self.covered = true;
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        self.unreadable.get_or_insert((frame.seq, error));
+                    }
+                }
+            }
+        }
+        if signs {
+            self.uncovered.push(frame.seq, frame.hash);
+        }
+    }
+
+    /// Goes on with the next segment.
+    fn then(&mut self, next: Self) {
+        self.events = next.events.or(self.events);
+        self.checkpoint = next.checkpoint.or(self.checkpoint);
+        self.uncovered.then(next.uncovered, next.covered);
+        if self.unreadable.is_none() {
+            self.unreadable = next.unreadable;
+        }
+    }
+}
 
 /// Opens journal and index below `dir`, and brings the index up to the journal's end.
 pub(crate) fn open<E: Event>(dir: &Path, options: &Options) -> Result<Core, OpenError> {
-    let mut checkpoint = 0;
-    let mut last_events = 0;
-    let mut unreadable = None;
-    let journal_dir = dir.join("journal");
-    let journal = Journal::open(&journal_dir, options.journal.clone(), |at, payload| {
-        // A whole parse of every frame would make a start slow; what is replayed is parsed below.
-        if payload.starts_with(b"{\"index_checkpoint\"") {
-            match Said::<E>::parse(payload) {
-                Ok(Said::Checkpoint(seq)) => checkpoint = seq,
-                Ok(_) => {}
-                Err(source) => unreadable = Some(OpenError::Unreadable { seq: at.seq, source }),
-            }
-        } else if !payload.is_empty() {
-            last_events = at.seq;
-        }
-    })?;
-    if let Some(error) = unreadable {
-        return Err(error);
-    }
     let index_dir = dir.join("index");
-    let index = match usable::<E>(&index_dir, options.cache_bytes, checkpoint) {
-        Ok((index, applied)) if applied > last_events => {
-            drop(index);
-            let journal = journal.last();
-            return Err(OpenError::IndexAhead { index_dir, index: applied, journal_dir, journal });
-        }
-        Ok((index, _)) => index,
+    let io = |source| OpenError::Io { path: index_dir.clone(), source };
+    let version = Index::version(&index_dir).map_err(io)?;
+    if let Some(found) = version.filter(|found| *found > E::INDEX_VERSION) {
+        return Err(OpenError::Newer { index_dir, found, ours: E::INDEX_VERSION });
+    }
+    let journal_dir = dir.join("journal");
+    let signs = options.checkpoint_key.is_some();
+    let gather = |known: &mut Known, _: FrameRef, frame: &Frame<'_>| known.note(signs, frame);
+    let (verified, segments) = Verified::read(&journal_dir, options.journal.clone(), gather)?;
+    let mut known = Known::default();
+    segments.into_iter().for_each(|segment| known.then(segment));
+    if let Some((seq, source)) = known.unreadable {
+        return Err(OpenError::Unreadable { seq, source });
+    }
+    let last_events = known.events.map_or(0, |(seq, _)| seq);
+    let checkpoint = known.checkpoint.unwrap_or(0);
+    let space = Space::new(dir, options.space);
+    // On a full disk not even the index opens, so the ballast goes first; if that is not enough, the opening tells.
+    let _ = space.make_room();
+    let usable = usable::<E>(&index_dir, options.cache_bytes, version, checkpoint);
+    if let Ok((_, Some((applied, _)))) = &usable
+        && *applied > last_events
+    {
+        let (index, journal) = (*applied, verified.end().last);
+        return Err(OpenError::IndexAhead { index_dir, index, journal_dir, journal });
+    }
+    let journal = verified.begin()?;
+    let usable = usable.and_then(|(index, applied)| {
+        check_ancestry(&journal, applied, known.events)?;
+        Ok(index)
+    });
+    let (index, checkpoint) = match usable {
+        Ok(index) => (index, checkpoint),
         Err(why) => {
             if index_dir.exists() {
                 warn!(why, "the index is set aside and rebuilt from the journal");
             }
             Index::set_aside(&index_dir)?;
-            checkpoint = 0;
-            new::<E>(&index_dir, options.cache_bytes)?
+            if space.above_floor().is_err() {
+                // Nobody wants to know so much that there is no room for the new one.
+                Index::forget_aside(&index_dir)?;
+            }
+            (new::<E>(&index_dir, options.cache_bytes)?, 0)
         }
     };
     replay::<E>(&journal, &index, checkpoint + 1, last_events)?;
-    Ok(Core::new(journal, index, last_events, checkpoint))
+    space.restock();
+    let core = Core::new(journal, index, space, last_events, checkpoint);
+    Ok(match &options.checkpoint_key {
+        Some(key) => core.signing(key.clone(), known.uncovered),
+        None => core,
+    })
 }
 
+/// The last frame that an index holds, and its hash.
+type Reach = Option<(Seq, Hash)>;
+
 /// Opens an index that can be caught up, and tells how far it is; an `Err` says why it has to be rebuilt.
-fn usable<E: Event>(dir: &Path, cache_bytes: u64, checkpoint: Seq) -> Result<(Index, Seq), String> {
+fn usable<E: Event>(
+    dir: &Path,
+    cache_bytes: u64,
+    version: Option<u32>,
+    checkpoint: Seq,
+) -> Result<(Index, Reach), String> {
     if !dir.exists() {
         return Err("there is none".to_owned());
     }
+    if version != Some(E::INDEX_VERSION) {
+        return Err(format!("it was built by rules {version:?}, ours are {}", E::INDEX_VERSION));
+    }
+    if let Some(why) = seal::broken(dir).map_err(|error| error.to_string())? {
+        return Err(why);
+    }
     let index = Index::open(dir, cache_bytes)?;
     let applied = index.applied().map_err(|error| error.to_string())?;
-    match index.version().map_err(|error| error.to_string())? {
-        Some(version) if version == u64::from(E::INDEX_VERSION) => {}
-        found => return Err(format!("it was built by rules {found:?}, ours are {}", E::INDEX_VERSION)),
-    }
-    if applied < checkpoint {
-        return Err(format!("it ends at frame {applied}, but was once on disk up to {checkpoint}"));
+    let reach = applied.map_or(0, |(seq, _)| seq);
+    if reach < checkpoint {
+        return Err(format!("it ends at frame {reach}, but was once on disk up to {checkpoint}"));
     }
     Ok((index, applied))
+}
+
+/// An index may be of another journal, such as the one before a restore: the hash of its last frame tells.
+fn check_ancestry(journal: &Journal, applied: Reach, events: Reach) -> Result<(), String> {
+    let Some((seq, hash)) = applied else { return Ok(()) };
+    let mut found = events.filter(|(last, _)| *last == seq).map(|(_, hash)| hash);
+    if found.is_none() {
+        let look = |_: FrameRef, frame: &Frame<'_>| {
+            found = Some(frame.hash);
+            Ok::<_, journal::ReadError>(())
+        };
+        journal.reader().frames(seq, seq, look).map_err(|error| error.to_string())?;
+    }
+    if found == Some(hash) { Ok(()) } else { Err(format!("its frame {seq} is not the journal's")) }
 }
 
 fn new<E: Event>(dir: &Path, cache_bytes: u64) -> Result<Index, OpenError> {
     let failed = |why: String| OpenError::Index { dir: dir.to_owned(), why };
     let index = Index::open(dir, cache_bytes).map_err(failed)?;
-    index.set_version(u64::from(E::INDEX_VERSION)).map_err(|error| failed(error.to_string()))?;
+    Index::set_version(dir, E::INDEX_VERSION).map_err(|error| failed(error.to_string()))?;
     Ok(index)
 }
 
@@ -95,23 +188,27 @@ fn replay<E: Event>(journal: &Journal, index: &Index, from: Seq, to: Seq) -> Res
     let failure = RefCell::new(None);
     let mut overlay = Overlay::default();
     let mut applied = index.applied().map_err(failed)?;
-    journal.replay(from, |frame, payload| {
-        let said =
-            Said::<E>::parse(payload).map_err(|source| OpenError::Unreadable { seq: frame.seq, source })?;
-        if let Said::Events(said) = said {
-            let at = Applied { seq: frame.seq, at: said.at, actor: &said.actor, frame };
+    journal.reader().frames(from, to, |place, frame| {
+        let unreadable = |source| OpenError::Unreadable { seq: frame.seq, source };
+        if let Said::Events(said) = Said::<E>::parse(frame.payload).map_err(unreadable)? {
+            let at = Applied { seq: frame.seq, at: said.at, actor: &said.actor, frame: place };
             apply(&said.events, &at, &mut Changes::new(index, &mut overlay, &failure, frame.seq));
-            applied = applied.max(frame.seq);
+            if applied.is_none_or(|(seq, _)| seq < frame.seq) {
+                applied = Some((frame.seq, frame.hash));
+            }
         }
         if let Some(error) = failure.borrow_mut().take() {
             return Err(failed(error));
         }
-        if frame.seq % BATCH == 0 || frame.seq == to {
-            index.write(Box::new(overlay.iter()), applied).map_err(failed)?;
+        if (frame.seq % BATCH == 0 || frame.seq == to)
+            && let Some((seq, hash)) = &applied
+        {
+            index.write(Box::new(overlay.iter()), *seq, hash).map_err(failed)?;
             overlay = Overlay::default();
         }
         if frame.seq % PROGRESS == 0 {
-            info!(frame = frame.seq, of = to, "rebuilding the index");
+            let percent = (frame.seq - from + 1) * 100 / (to - from + 1);
+            info!(frame = frame.seq, of = to, percent, "rebuilding the index");
         }
         Ok(())
     })
@@ -153,7 +250,7 @@ mod tests {
     fn a_frame_that_the_index_holds_already_is_not_applied_twice() {
         let dir = TempDir::new().unwrap();
         let journal = journal::Options { segment_bytes: 1 << 16 };
-        let options = Options { journal, cache_bytes: 1 << 20 };
+        let options = Options { journal, cache_bytes: 1 << 20, ..Options::default() };
         let ticks = |core: &Core| {
             core.index().get(b"ticks").unwrap().map(|(_, json)| String::from_utf8(json).unwrap())
         };

@@ -10,10 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
+use time::OffsetDateTime;
+use tokio::sync::{OwnedSemaphorePermit, broadcast, oneshot, watch};
 
 use crate::{
     core::{Core, Turn},
+    error::ReadError,
     event::{Entry, Event},
     ledger::Status,
 };
@@ -24,11 +26,17 @@ const BATCH: usize = 256;
 const IDLE: Duration = Duration::from_millis(50);
 /// How often the index is forced to disk.
 const CHECKPOINT: Duration = Duration::from_secs(5);
+/// How often a checkpoint is signed, if anything happened and not so much that one was due earlier.
+const SIGNATURE: Duration = Duration::from_secs(60);
 
 /// What reaches the writer.
 pub(crate) enum Message<E> {
     /// A commit, and its place in the bounded queue.
     Commit(Box<dyn Turn<E>>, OwnedSemaphorePermit),
+    /// Sign a checkpoint over everything that was committed so far, and say when that is done.
+    Sign(oneshot::Sender<()>),
+    /// Somebody read nonsense from the index.
+    Doubt(ReadError),
     /// Finish what is queued, then stop.
     Stop,
 }
@@ -40,54 +48,75 @@ pub(crate) struct Channels<E> {
     pub(crate) status: watch::Sender<Status>,
 }
 
+/// What to do beside the batch.
+#[derive(Debug, Default)]
+struct Orders {
+    stop: bool,
+    doubt: Option<ReadError>,
+    sign: Vec<oneshot::Sender<()>>,
+}
+
 /// Runs until it is told to stop or nobody can reach it any more.
 pub(crate) fn run<E: Event>(mut core: Core, queue: &Receiver<Message<E>>, channels: &Channels<E>) {
     let _guard = AbortOnPanic;
-    let mut checkpointed = now();
+    let (mut checkpointed, mut signed) = (now().0, now().0);
     loop {
         let mut batch = Vec::new();
-        let mut stop = false;
+        let mut orders = Orders::default();
         match queue.recv_timeout(IDLE) {
             Ok(message) => {
-                stop = take(message, &mut batch);
-                while !stop && batch.len() < BATCH {
+                take(message, &mut batch, &mut orders);
+                while !orders.stop && batch.len() < BATCH {
                     let Ok(message) = queue.try_recv() else { break };
-                    stop = take(message, &mut batch);
+                    take(message, &mut batch, &mut orders);
                 }
             }
             Err(RecvTimeoutError::Timeout) => core.mark(),
-            Err(RecvTimeoutError::Disconnected) => stop = true,
+            Err(RecvTimeoutError::Disconnected) => orders.stop = true,
+        }
+        if let Some(error) = orders.doubt {
+            core.doubt_index(&error);
         }
         if !batch.is_empty() {
             publish(core.commit(batch), channels);
         }
-        if stop || checkpointed.elapsed() >= CHECKPOINT {
-            core.checkpoint();
-            checkpointed = now();
+        let (instant, time) = now();
+        let asked = orders.stop || !orders.sign.is_empty();
+        if asked || core.signature_due() || instant.duration_since(signed) >= SIGNATURE {
+            core.sign(time);
+            signed = instant;
+            for asked in orders.sign {
+                // Whoever asked may be gone.
+                let _ = asked.send(());
+            }
         }
-        if stop {
-            core.mark();
+        if orders.stop {
+            core.end();
+        } else if instant.duration_since(checkpointed) >= CHECKPOINT {
+            core.checkpoint();
+            checkpointed = instant;
         }
         if let Some(why) = core.failed() {
             let failed = Status::Failed { why: why.to_string() };
             channels.status.send_if_modified(|status| std::mem::replace(status, failed.clone()) != failed);
         }
-        if stop {
+        if orders.stop {
             return;
         }
     }
 }
 
-/// Adds a commit to the batch; `true` for the order to stop.
-fn take<E>(message: Message<E>, batch: &mut Vec<Box<dyn Turn<E>>>) -> bool {
+/// Adds a message to what is done in this round.
+fn take<E>(message: Message<E>, batch: &mut Vec<Box<dyn Turn<E>>>, orders: &mut Orders) {
     match message {
         Message::Commit(turn, place) => {
             batch.push(turn);
             // It is in memory either way; what bounds memory is the queue behind it.
             drop(place);
-            false
         }
-        Message::Stop => true,
+        Message::Sign(asked) => orders.sign.push(asked),
+        Message::Doubt(error) => orders.doubt = Some(error),
+        Message::Stop => orders.stop = true,
     }
 }
 
@@ -100,12 +129,9 @@ fn publish<E>(entries: Vec<Arc<Entry<E>>>, channels: &Channels<E>) {
     channels.seq.send_replace(last);
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the writer thread is a shell: it alone paces the index checkpoints"
-)]
-fn now() -> Instant {
-    Instant::now()
+#[expect(clippy::disallowed_methods, reason = "the writer thread is a shell: it alone paces the checkpoints")]
+fn now() -> (Instant, OffsetDateTime) {
+    (Instant::now(), OffsetDateTime::now_utc())
 }
 
 /// A panic in the writer leaves nobody who knows what is on disk: the process ends, and the next start finds out.

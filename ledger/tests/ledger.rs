@@ -1,10 +1,15 @@
 //! A ledger on a real disk: what was answered is there afterwards, whatever becomes of the index.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::{fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use ledger::{
-    Applied, Changes, CommitError, Decision, Event, Ledger, OpenError, Options, Stamp, Status, Unavailable,
+    Applied, Changes, CommitError, Decision, Event, Ledger, OpenError, Options, SpaceOptions, Stamp, Status,
+    Unavailable,
 };
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -38,7 +43,12 @@ impl Event for Till {
 }
 
 fn options() -> Options {
-    Options { journal: journal::Options { segment_bytes: 16 << 10 }, cache_bytes: 1 << 20 }
+    Options {
+        journal: journal::Options { segment_bytes: 16 << 10 },
+        cache_bytes: 1 << 20,
+        space: SpaceOptions { floor: 0, ballast: 0 },
+        ..Options::default()
+    }
 }
 
 fn open(dir: &Path) -> Ledger<Till> {
@@ -227,24 +237,122 @@ async fn a_closed_ledger_says_so() {
     assert!(matches!(late.await, Err(CommitError::Unavailable(Unavailable::Closed))));
 }
 
-#[tokio::test]
-async fn a_newer_index_version_is_not_trusted_but_rebuilt() {
-    /// The same till with other rules.
-    #[derive(Serialize, Deserialize)]
-    #[serde(transparent)]
-    struct Newer(Till);
-    impl Event for Newer {
-        const INDEX_VERSION: u32 = 2;
-        fn apply(&self, _: &Applied<'_>, changes: &mut Changes<'_>) {
-            changes.add(b"n/events", 1);
-        }
+/// The same till with later rules.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Later(Till);
+
+impl Event for Later {
+    const INDEX_VERSION: u32 = 2;
+    fn apply(&self, _: &Applied<'_>, changes: &mut Changes<'_>) {
+        changes.add(b"n/events", 1);
     }
+}
+
+#[tokio::test]
+async fn an_older_index_version_is_rebuilt_and_a_newer_one_refused_untouched() {
     let dir = TempDir::new().unwrap();
     let ledger = open(dir.path());
     write(&ledger, vec![opened("a"), deposited("a", 3)]).await;
     ledger.close().await;
-    let ledger = Ledger::<Newer>::open(dir.path(), &options()).unwrap();
+    let ledger = Ledger::<Later>::open(dir.path(), &options()).unwrap();
     assert_eq!((ledger.counter(b"n/events").unwrap(), ledger.counter(b"n/opened").unwrap()), (2, 0));
+    ledger.close().await;
+    let before = files(dir.path());
+    let error = Ledger::<Till>::open(dir.path(), &options()).unwrap_err();
+    assert!(matches!(error, OpenError::Newer { found: 2, ours: 1, .. }), "{error}");
+    assert_eq!(files(dir.path()), before, "nothing was changed");
+}
+
+/// Every file below `dir` with what is in it.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn an_index_that_was_changed_after_it_was_closed_is_rebuilt() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(dir.path());
+    write(&ledger, vec![opened("a"), deposited("a", 3)]).await;
+    let before = ledger.fingerprint().unwrap();
+    ledger.close().await;
+    assert!(dir.path().join("index.seal").exists());
+    let db = dir.path().join("index/db");
+    let whole = fs::read(&db).unwrap();
+    // A bit far behind everything that sled reads when it opens.
+    let mut changed = whole.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    fs::write(&db, changed).unwrap();
+    let ledger = open(dir.path());
+    assert!(dir.path().join("index.unusable").exists());
+    assert!(!dir.path().join("index.seal").exists(), "a seal is for an index that nobody has open");
+    assert_eq!(ledger.fingerprint().unwrap(), before);
+    ledger.close().await;
+    fs::remove_dir_all(dir.path().join("index.unusable")).unwrap();
+    open(dir.path()).close().await;
+    assert!(!dir.path().join("index.unusable").exists(), "what is whole is used");
+}
+
+#[tokio::test]
+async fn an_index_of_another_journal_is_rebuilt() {
+    let (ours, theirs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    for (dir, account) in [(&ours, "a"), (&theirs, "b")] {
+        let ledger = open(dir.path());
+        write(&ledger, vec![opened(account)]).await;
+        ledger.close().await;
+    }
+    fs::remove_dir_all(ours.path().join("index")).unwrap();
+    fs::rename(theirs.path().join("index"), ours.path().join("index")).unwrap();
+    fs::copy(theirs.path().join("index.seal"), ours.path().join("index.seal")).unwrap();
+    let ledger = open(ours.path());
+    assert_eq!(ledger.get::<i64>(b"account/a").unwrap(), Some(0));
+    assert_eq!(ledger.get::<i64>(b"account/b").unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_index_that_reads_as_nonsense_ends_the_ledger_and_is_rebuilt() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(dir.path());
+    write(&ledger, vec![opened("a")]).await;
+    // A record of another shape than asked for is what a broken index looks like.
+    assert!(ledger.get::<Vec<String>>(b"account/a").is_err());
+    let why = ledger.failed().await;
+    assert!(why.contains("rebuilt at the next start"), "{why}");
+    ledger.close().await;
+    let ledger = open(dir.path());
+    assert_eq!(ledger.get::<i64>(b"account/a").unwrap(), Some(0));
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_is_no_failure() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(dir.path());
+    write(&ledger, vec![opened("a")]).await;
+    ledger.room().unwrap();
+    ledger.close().await;
+    // As if the disk were nearly full: nobody has that much.
+    let full = Options { space: SpaceOptions { floor: 1 << 62, ballast: 1 << 62 }, ..options() };
+    let ledger = Ledger::<Till>::open(dir.path(), &full).unwrap();
+    assert!(matches!(ledger.room(), Err(Unavailable::Full { .. })));
+    assert!(matches!(ledger.status(), Status::Full { .. }));
+    let events = vec![deposited("a", 1)];
+    let decision = move |_: &ledger::View<'_>| Ok::<_, ()>(Decision { events, answer: () });
+    let refused = ledger.commit(stamp(), decision).await;
+    assert!(matches!(refused, Err(CommitError::Unavailable(Unavailable::Full { .. }))), "{refused:?}");
+    assert_eq!(ledger.get::<i64>(b"account/a").unwrap(), Some(0), "reading goes on");
+    ledger.close().await;
+    let ledger = open(dir.path());
+    write(&ledger, vec![deposited("a", 1)]).await;
+    assert_eq!(ledger.get::<i64>(b"account/a").unwrap(), Some(1));
 }
 
 fn copy(from: &Path, to: &Path) {

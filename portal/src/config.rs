@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cloud_sync::CloudConfig;
+use ledger::StorageConfig;
 use serde::Deserialize;
 
 /// What `portal run --config FILE` reads.
@@ -25,6 +26,9 @@ pub struct Config {
     /// How often somebody may try.
     #[serde(default)]
     pub limits: Limits,
+    /// How requests are kept on disk.
+    #[serde(default)]
+    pub storage: StorageConfig,
 }
 
 /// The `[listen]` section.
@@ -97,6 +101,14 @@ pub enum ConfigError {
         /// What is wrong, and what is known instead.
         what: String,
     },
+    /// The storage section makes no sense.
+    #[error("{path}: {what}")]
+    Storage {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// There is no hub to choose.
     #[error("{path}: hubs is empty; name at least one hub that is linked to DPS")]
     NoHubs {
@@ -133,6 +145,9 @@ impl Config {
         })?;
         if config.hubs.is_empty() {
             return Err(ConfigError::NoHubs { path: path.to_owned() });
+        }
+        if let Err(what) = config.storage.options() {
+            return Err(ConfigError::Storage { path: path.to_owned(), what });
         }
         Ok(config)
     }

@@ -65,8 +65,8 @@ impl Folder {
     ///
     /// # Errors
     /// When the ledger does not open; its text says what to do.
-    pub fn ledger(&self) -> Result<Ledger<PortalEvent>, FolderError> {
-        Ok(Ledger::open(&self.path.join("ledger"), &Options::default())?)
+    pub fn ledger(&self, options: &Options) -> Result<Ledger<PortalEvent>, FolderError> {
+        Ok(Ledger::open(&self.path.join("ledger"), options)?)
     }
 
     /// The key that seals claim codes.

@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use keys::{KeyError, Passphrase, Zeroizing, create_private};
-use ledger::{CommitError, Decision, Stamp};
+use ledger::{CommitError, Decision, Options, Stamp};
 
 use crate::account::AccountName;
 use crate::event::{Account, PortalEvent, account_key};
@@ -70,7 +70,7 @@ pub fn init(dir: &Path, names: Vec<String>) -> Result<InitReport, InitError> {
     create_private(&folder.root(), made.root.as_bytes())?;
     create_private(&folder.server_certificate(), made.server.as_bytes())?;
     create_private(&folder.server_key(), Zeroizing::new(made.server_key).as_bytes())?;
-    folder.ledger()?;
+    folder.ledger(&Options::default())?;
     // Last: with this file the folder counts as made.
     let seal: [u8; 32] = random()?;
     Seal::create(&folder.seal_key(), &seal)?;
@@ -122,7 +122,7 @@ pub async fn set_account(
     let folder = Folder::enter(dir)?;
     let salt = random().map_err(|_| AccountError::Random)?;
     let password = password::hash(password.as_bytes(), &salt)?;
-    let ledger = folder.ledger()?;
+    let ledger = folder.ledger(&Options::default())?;
     let stamp = Stamp { at: now(), actor: "portal account".to_owned() };
     let decide = move |view: &ledger::View<'_>| {
         let known = view.get::<Account>(&account_key(&name)).is_some();

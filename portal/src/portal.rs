@@ -10,7 +10,7 @@ use azure_iot::RegistrationId;
 use cloud_sync::mind::Pace;
 use cloud_sync::{Activation, Cloud, CloudConfig, CloudError, Describe, Work, Worker};
 use keys::{KeyError, read_private};
-use ledger::{Ledger, Status};
+use ledger::Ledger;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -93,8 +93,9 @@ impl Portal {
         let folder = Folder::enter(&config.state)?;
         let seal = Arc::new(Seal::open(&folder.seal_key())?);
         let tls = tls(&config, &folder)?;
+        let options = config.storage.options().map_err(StartError::Broken)?;
         let (folder, ledger) = tokio::task::spawn_blocking(move || {
-            let ledger = folder.ledger()?;
+            let ledger = folder.ledger(&options)?;
             Ok::<_, FolderError>((folder, ledger))
         })
         .await
@@ -145,9 +146,7 @@ impl Portal {
         while servers.join_next().await.is_some() {}
         work.cancel();
         while workers.join_next().await.is_some() {}
-        if self.ledger.status() == Status::Open {
-            self.ledger.close().await;
-        }
+        self.ledger.close().await;
         match &result {
             Ok(()) => info!("the portal is closed"),
             Err(why) => error!(%why, "the portal is closed"),

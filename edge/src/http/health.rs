@@ -14,6 +14,11 @@ pub(super) async fn live() -> &'static str {
 pub(super) async fn ready(State(floor): State<Shared>) -> Result<&'static str, Problem> {
     match floor.ledger.status() {
         Status::Open => Ok("ready\n"),
+        Status::Full { why } => {
+            let detail =
+                format!("{why}; nothing new is issued until there is, free some space: it goes on by itself");
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "storage-full", detail))
+        }
         Status::Failed { why } => {
             let detail = format!(
                 "storage has failed ({why}); nothing is issued until a restart has verified the disk"

@@ -22,7 +22,7 @@ use web::{Json, Problem};
 use zeroize::Zeroizing;
 
 use super::{
-    Shared, now, refused, stamp,
+    Shared, now, refused, stamp, unavailable,
     units::{certificate, certificate_pem, describe},
     unreadable,
 };
@@ -79,6 +79,7 @@ pub(super) async fn issue(
         Judgement::Repeat(unit) => return answer(&floor, &principal, &unit, None, StatusCode::OK),
         Judgement::Refused(why) => return Err(problem(&floor, why)),
     }
+    floor.ledger.room().map_err(|full| unavailable(&full))?;
     let at = now();
     let (spki, private_key) = match csr {
         Some(csr) => (csr.spki, None),

@@ -147,9 +147,9 @@ fn stamp(principal: &Principal) -> Stamp {
 fn unavailable(why: &Unavailable) -> Problem {
     error!(%why, "a request could not be kept");
     match why {
-        Unavailable::Full => {
+        Unavailable::Full { .. } => {
             let detail =
-                "the appliance's disk is full; free some space, then ask again: it goes on by itself";
+                format!("nothing is issued: {why}; free some space, then ask again: it goes on by itself");
             Problem::new(http::StatusCode::INSUFFICIENT_STORAGE, "storage-full", detail).retryable(true)
         }
         Unavailable::Failed { .. } => {

@@ -20,7 +20,7 @@ pub(crate) struct Status {
     pub(crate) started: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) now: OffsetDateTime,
-    /// `open`, or why storage failed.
+    /// `open`, or why nothing new is issued.
     pub(crate) storage: String,
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) issuing_ca_ends: OffsetDateTime,
@@ -39,7 +39,7 @@ pub(crate) fn status_now(floor: &Shared) -> Result<Status, Problem> {
     let board = floor.lookout.look(now()).map_err(|error| unreadable(&error))?;
     let storage = match floor.ledger.status() {
         ledger::Status::Open => "open".to_owned(),
-        ledger::Status::Failed { why } => why,
+        ledger::Status::Full { why } | ledger::Status::Failed { why } => why,
     };
     Ok(Status {
         box_id: floor.this_box.box_id.clone(),

@@ -84,23 +84,52 @@ pub(crate) fn server_certificate(
     now: OffsetDateTime,
     serial: [u8; 17],
 ) -> Result<CertificateDer<'static>, PkiError> {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    let first = names.first().map_or("edge", String::as_str);
-    params.distinguished_name.push(DnType::CommonName, first);
-    params.serial_number = Some(SerialNumber::from_slice(&serial));
-    params.not_before = now - DAY;
-    params.not_after = now + Duration::days(365);
-    params.is_ca = IsCa::ExplicitNoCa;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    let mut params = leaf(names.first().map_or("edge", String::as_str), 365, now, serial);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.use_authority_key_identifier_extension = true;
     for name in names {
         params.subject_alt_names.push(match name.parse::<IpAddr>() {
             Ok(address) => SanType::IpAddress(address),
             Err(_) => SanType::DnsName(name.as_str().try_into()?),
         });
     }
+    sign(params, spki, floor, floor_key)
+}
+
+/// Makes the certificate of the key that signs the journal's checkpoints, good for ten years: signatures are checked
+/// long after they were made, but by somebody who was shown when.
+pub(crate) fn checkpoint_certificate(
+    spki: &[u8],
+    floor: &CertificateDer<'_>,
+    floor_key: &dyn SigningKey,
+    now: OffsetDateTime,
+    serial: [u8; 17],
+) -> Result<CertificateDer<'static>, PkiError> {
+    sign(leaf(CHECKPOINT, 3650, now, serial), spki, floor, floor_key)
+}
+
+/// The common name of a checkpoint certificate: what tells it from a server's.
+pub(crate) const CHECKPOINT: &str = "edge journal checkpoint";
+
+/// What all leaves of the floor CA have in common.
+fn leaf(name: &str, days: i64, now: OffsetDateTime, serial: [u8; 17]) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    params.not_before = now - DAY;
+    params.not_after = now + Duration::days(days);
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+fn sign(
+    params: CertificateParams,
+    spki: &[u8],
+    floor: &CertificateDer<'_>,
+    floor_key: &dyn SigningKey,
+) -> Result<CertificateDer<'static>, PkiError> {
     let issuer = Issuer::from_ca_cert_der(floor, Signer(floor_key))?;
     Ok(params.signed_by(&SubjectPublicKeyInfo::from_der(spki)?, &issuer)?.into())
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! root ─┬─▶ issuing CA (devices only, pathlen 0) ─▶ a leaf for every unit
-//!       └─▶ floor CA (pathlen 0)                  ─▶ our server certificate
+//!       └─▶ floor CA (pathlen 0)                  ─▶ our server certificate, our checkpoint certificate
 //! ```
 //!
 //! Of a request we take the public key; every other field is ours (law 8). Validity and serial are always set: the
@@ -14,7 +14,9 @@ mod signer;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub(crate) use authority::{FLOOR, ISSUING, ROOT, make, make_root, server_certificate};
+pub(crate) use authority::{
+    FLOOR, ISSUING, ROOT, checkpoint_certificate, make, make_root, server_certificate,
+};
 pub(crate) use issuer::{Issuer, Profile};
 
 use thiserror::Error;

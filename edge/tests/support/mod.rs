@@ -26,15 +26,15 @@ fn passphrase() -> Passphrase {
     Passphrase::new("correct horse battery staple".to_owned()).unwrap()
 }
 
-fn ledger() -> ledger::Options {
-    ledger::Options { journal: journal::Options { segment_bytes: 1 << 20 }, cache_bytes: 1 << 20 }
+fn storage() -> ledger::StorageConfig {
+    toml::from_str("segment = '2 MiB'\ncache = '1 MiB'\nfloor = '1 MiB'\nballast = '0 B'").unwrap()
 }
 
 impl Running {
     pub async fn start() -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let dir = TempDir::new().unwrap();
-        let options = InitOptions { names: vec!["localhost".into()], ledger: ledger() };
+        let options = InitOptions { names: vec!["localhost".into()], ledger: storage().options().unwrap() };
         let made = edge::init(&dir.path().join("box"), options, &passphrase(), now()).await.unwrap();
         Self::start_in(dir, made.admin_token)
     }
@@ -48,7 +48,7 @@ impl Running {
         );
         fs::write(&file, text).unwrap();
         let mut config = Config::read(&file).unwrap();
-        config.ledger = ledger();
+        config.storage = storage();
         let appliance = Appliance::bind(&config, &passphrase()).unwrap();
         let address = appliance.local_addr();
         let cancel = CancellationToken::new();

@@ -190,6 +190,7 @@ async fn save(
     };
     let (at, most) = (now(), app.limits.claim_misses_per_hour);
     let stamp = Stamp { at, actor: format!("account:{account}") };
+    app.ledger.room()?;
     let committed = app.ledger.commit(stamp, move |view| claim::decide(view, request, most, at)).await?;
     match committed.answer {
         Answer::Saved => {

@@ -22,6 +22,11 @@ async fn live() -> &'static str {
 async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
     match app.ledger.status() {
         Status::Open => Ok("ok\n"),
+        Status::Full { why } => {
+            let detail =
+                format!("{why}; nothing new can be saved until there is, and then it goes on by itself");
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "storage-full", detail))
+        }
         Status::Failed { .. } => {
             let detail = "storage has failed and nothing can be saved; the log says more";
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "storage-failed", detail))
