@@ -77,13 +77,14 @@ impl Conversation for Activating {
     fn next(&self) -> Option<Call> {
         let path = path(&self.activation.id);
         match self.ask.as_ref()? {
-            Ask::Read => Some(Call { method: Method::Get, path, if_match: None, body: None, cost: 1 }),
+            Ask::Read => Some(Call { method: Method::Get, path, cost: 1, ..Call::default() }),
             Ask::Write(record) => Some(Call {
                 method: Method::Put,
                 path,
                 if_match: record.etag.clone(),
                 body: Some(json!(record)),
                 cost: 1,
+                ..Call::default()
             }),
         }
     }

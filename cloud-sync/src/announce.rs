@@ -41,13 +41,14 @@ enum Ask {
 pub struct Announcing {
     asks: VecDeque<Ask>,
     outcomes: Vec<(RegistrationId, Outcome)>,
+    generation: Option<u8>,
 }
 
 impl Announcing {
     /// A conversation that creates disabled enrollments for `units`.
     #[must_use]
     pub fn new(units: Vec<Announcement>) -> Self {
-        Self { asks: VecDeque::from([Ask::Bulk(units)]), outcomes: Vec::new() }
+        Self { asks: VecDeque::from([Ask::Bulk(units)]), outcomes: Vec::new(), generation: None }
     }
 
     /// DPS did not take the bulk as a whole: ask for each unit, so that one bad item harms only itself.
@@ -93,7 +94,11 @@ impl Announcing {
 
     fn hear_compare(&mut self, unit: &Announcement, answer: &Answer) -> Result<(), Trouble> {
         let outcome = match answer.status {
-            200 => compare(unit, &answer.parse()?),
+            200 => {
+                let found = answer.parse()?;
+                self.generation = self.generation.max(generation(unit, &found));
+                compare(unit, &found)
+            }
             // Gone between two requests: it will be created at the next try.
             404 => Outcome::Later("the enrollment vanished while it was compared"),
             _ => Outcome::stopped(
@@ -116,22 +121,22 @@ impl Conversation for Announcing {
             Ask::Bulk(units) => Call {
                 method: Method::Post,
                 path: "/enrollments".to_owned(),
-                if_match: None,
                 cost: units.len() as u32,
                 body: Some(json!(BulkRequest {
                     mode: BulkMode::Create,
                     enrollments: units.iter().map(record).collect()
                 })),
+                ..Call::default()
             },
             Ask::Create(unit) => Call {
                 method: Method::Put,
                 path: path(&unit.id),
-                if_match: None,
                 cost: 1,
                 body: Some(json!(record(unit))),
+                ..Call::default()
             },
             Ask::Compare(unit) => {
-                Call { method: Method::Get, path: path(&unit.id), if_match: None, cost: 1, body: None }
+                Call { method: Method::Get, path: path(&unit.id), cost: 1, ..Call::default() }
             }
         })
     }
@@ -146,6 +151,10 @@ impl Conversation for Announcing {
         Ok(())
     }
 
+    fn generation(&self) -> Option<u8> {
+        self.generation
+    }
+
     fn outcomes(self: Box<Self>) -> Vec<(RegistrationId, Outcome)> {
         self.outcomes
     }
@@ -158,6 +167,13 @@ fn record(unit: &Announcement) -> IndividualEnrollment {
     record.provisioning_status = Some(ProvisioningStatus::Disabled);
     record.optional_device_information = Some(json!({ "edge": unit.provenance, "claim": unit.claim }));
     record
+}
+
+/// Which generation of this very box has announced a record.
+fn generation(unit: &Announcement, found: &IndividualEnrollment) -> Option<u8> {
+    let edge = found.optional_device_information.as_ref()?.get("edge")?;
+    let same = edge.get("box").and_then(Value::as_str) == Some(&unit.provenance.box_id);
+    edge.get("generation").and_then(Value::as_u64).filter(|_| same)?.try_into().ok()
 }
 
 fn compare(unit: &Announcement, found: &IndividualEnrollment) -> Outcome {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::link::Cause;
 
 /// A request to the DPS service API.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Call {
     /// What to do with it.
     pub method: Method,
@@ -18,14 +18,26 @@ pub struct Call {
     pub if_match: Option<String>,
     /// The body.
     pub body: Option<Value>,
+    /// Which part of a long answer is wanted.
+    pub page: Option<Page>,
     /// How many operations it counts as.
     pub cost: u32,
 }
 
+/// A part of a long answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// As many records at most.
+    pub most: u32,
+    /// Where the part before ended, as the service said; `None` for the first.
+    pub continuation: Option<String>,
+}
+
 /// The methods that we use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Method {
     /// Read.
+    #[default]
     Get,
     /// Create, or with `If-Match` replace.
     Put,
@@ -40,6 +52,8 @@ pub struct Answer {
     pub status: u16,
     /// How long the server wants to be left alone.
     pub retry_after: Option<Duration>,
+    /// Where the next part of a long answer begins; `None` or empty at its end.
+    pub continuation: Option<String>,
     /// Whether the body says that it is JSON.
     pub json: bool,
     /// The body.
@@ -96,7 +110,7 @@ mod tests {
     use super::*;
 
     fn check(status: u16, json: bool, body: &str, expected: Option<Cause>) {
-        let answer = Answer { status, retry_after: None, json, body: body.into() };
+        let answer = Answer { status, json, body: body.into(), ..Answer::default() };
         assert_eq!(answer.check().err().map(|trouble| trouble.cause), expected, "{status} {body}");
     }
 

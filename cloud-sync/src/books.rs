@@ -99,6 +99,8 @@ pub fn record(changes: &mut Changes<'_>, at: &Applied<'_>, event: &CloudEvent) {
         CloudEvent::Held { id, epoch, why } => {
             step(changes, at, id, Happening::Stopped { epoch: *epoch, why: why.clone() });
         }
+        // What follows from it is the program's business.
+        CloudEvent::Superseded { .. } => {}
         CloudEvent::LinkChanged { to } => changes.put(LINK, &LinkRecord { state: to.clone(), since: at.at }),
     }
 }

@@ -92,18 +92,26 @@ impl Cloud {
         if let Some(etag) = &call.if_match {
             request = request.header(header::IF_MATCH, etag);
         }
+        if let Some(page) = &call.page {
+            request = request.header("x-ms-max-item-count", page.most);
+            if let Some(token) = &page.continuation {
+                request = request.header("x-ms-continuation", token);
+            }
+        }
         if let Some(body) = &call.body {
             request = request
                 .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
                 .body(body.to_string());
         }
         let mut response = request.send().await.map_err(|error| unreachable(&error))?;
-        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let text =
+            |name: header::HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
         let mut answer = Answer {
             status: response.status().as_u16(),
             retry_after: text(header::RETRY_AFTER)
                 .and_then(|value| value.parse().ok())
                 .map(Duration::from_secs),
+            continuation: text(header::HeaderName::from_static("x-ms-continuation")).map(str::to_owned),
             json: text(header::CONTENT_TYPE).is_some_and(|kind| kind.contains("json")),
             body: Vec::new(),
         };

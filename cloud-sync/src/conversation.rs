@@ -15,6 +15,10 @@ pub trait Conversation: Send {
     fn next(&self) -> Option<Call>;
     /// Takes the answer to it, one that [`Answer::check`] let pass.
     fn hear(&mut self, answer: &Answer) -> Result<(), Trouble>;
+    /// The highest generation of the box that speaks, as far as it was seen in records of others.
+    fn generation(&self) -> Option<u8> {
+        None
+    }
     /// What is known so far, also after trouble.
     fn outcomes(self: Box<Self>) -> Vec<(RegistrationId, Outcome)>;
 }

@@ -30,4 +30,9 @@ pub enum CloudEvent {
         /// How it is now.
         to: LinkState,
     },
+    /// This box was restored from a backup and lives on elsewhere: it must not go on here.
+    Superseded {
+        /// The generation that lives.
+        generation: u8,
+    },
 }

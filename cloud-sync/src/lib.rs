@@ -12,26 +12,31 @@ pub mod announce;
 pub mod answer;
 pub mod books;
 mod bucket;
+pub mod census;
 pub mod claim;
 mod cloud;
 mod config;
 pub mod conversation;
 mod delays;
 mod event;
+pub mod fence;
 pub mod link;
 pub mod mind;
 pub mod state;
+mod survey;
 mod work;
 mod worker;
 
 pub use crate::{
     bucket::Bucket,
+    census::Announced,
     cloud::{Cloud, CloudError},
     config::CloudConfig,
     delays::Delays,
     event::CloudEvent,
     link::{Cause, Link, LinkState},
     state::{State, Want, Why},
+    survey::Survey,
     work::{Activation, Announcement, Outcome, Provenance, Work},
-    worker::{Describe, Worker},
+    worker::{Describe, Permission, Permit, Worker},
 };

@@ -21,11 +21,12 @@ use tracing::{error, info, warn};
 use crate::{
     activate::Activating,
     announce::Announcing,
-    answer::Trouble,
+    answer::{Answer, Call, Trouble},
     books,
     cloud::Cloud,
     conversation::Conversation,
     event::CloudEvent,
+    fence::{Fencing, Identity, Verdict},
     link::{Link, LinkState},
     mind::{Mind, Next, Pace},
     state::{Happening, Why, after},
@@ -37,17 +38,44 @@ const LEDGER_RETRY: Duration = Duration::from_secs(5);
 /// How many waiting units are looked at in one go.
 const PAGE: usize = 256;
 
+/// How often a box that is online looks whether it lives on elsewhere.
+const FENCE: Duration = Duration::from_secs(60);
+
+/// Whether anything may be sent, and as whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Permit {
+    /// Nothing, until the ledger changes.
+    Withheld,
+    /// Everything, by somebody who cannot be restored twice.
+    Anybody,
+    /// Everything, by this box, as long as it does not live on elsewhere.
+    Box(Identity),
+}
+
+/// Asks for the permit of the moment.
+pub type Permission = Arc<dyn Fn() -> Result<Permit, ReadError> + Send + Sync>;
+
 /// Turns a stored commit into what is to be said about one of its units.
 pub type Describe<E> = Arc<dyn Fn(&Entry<E>, &RegistrationId) -> Option<Work> + Send + Sync>;
+
+/// What to do now.
+enum Step {
+    Say(Vec<RegistrationId>),
+    LookAfter(Identity),
+    Rest(Option<Duration>),
+}
 
 /// Tells the cloud what waits in a ledger, for as long as it runs.
 pub struct Worker<E> {
     ledger: Ledger<E>,
     cloud: Cloud,
     describe: Describe<E>,
+    permission: Permission,
     mind: Mind,
     link: watch::Sender<Link>,
     started: Instant,
+    /// When the box looks after itself again.
+    fence_at: Duration,
 }
 
 impl<E> fmt::Debug for Worker<E> {
@@ -62,7 +90,15 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
     pub fn new(ledger: Ledger<E>, cloud: Cloud, describe: Describe<E>, pace: Pace, seed: u64) -> Self {
         let mind = Mind::new(pace, fastrand::Rng::with_seed(seed));
         let (link, _) = watch::channel(Link { state: LinkState::Unknown, since: now() });
-        Self { ledger, cloud, describe, mind, link, started: Instant::now() }
+        let permission: Permission = Arc::new(|| Ok(Permit::Anybody));
+        let started = Instant::now();
+        Self { ledger, cloud, describe, permission, mind, link, started, fence_at: Duration::ZERO }
+    }
+
+    /// Asks for a permit before anything is sent.
+    #[must_use]
+    pub fn permitted_by(self, permission: Permission) -> Self {
+        Self { permission, ..self }
     }
 
     /// The link, as it changes.
@@ -76,8 +112,8 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
         let mut changed = self.ledger.changed();
         loop {
             changed.borrow_and_update();
-            let rest = match self.look() {
-                Ok(Next::Send(ids)) => match cancel.run_until_cancelled(self.send(ids)).await {
+            let rest = match self.step() {
+                Ok(Step::Say(ids)) => match cancel.run_until_cancelled(self.send(ids)).await {
                     Some(Ok(())) => continue,
                     Some(Err(why)) => {
                         error!(%why, "what the cloud said cannot be written down");
@@ -85,7 +121,17 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
                     }
                     None => return,
                 },
-                Ok(Next::Rest(rest)) => rest,
+                Ok(Step::LookAfter(identity)) => {
+                    match cancel.run_until_cancelled(self.look_after(identity)).await {
+                        Some(Ok(())) => continue,
+                        Some(Err(why)) => {
+                            error!(%why, "that this box lives on elsewhere cannot be written down");
+                            Some(LEDGER_RETRY)
+                        }
+                        None => return,
+                    }
+                }
+                Ok(Step::Rest(rest)) => rest,
                 Err(why) => {
                     error!(%why, "what waits for the cloud cannot be read");
                     Some(LEDGER_RETRY)
@@ -105,7 +151,59 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
         }
     }
 
-    /// What to do now. Reads the queue page by page, only as far as the mind wants to look.
+    /// What to do now, with the permit of the moment.
+    fn step(&self) -> Result<Step, ReadError> {
+        let identity = match (self.permission)()? {
+            Permit::Withheld => return Ok(Step::Rest(None)),
+            Permit::Anybody => None,
+            Permit::Box(identity) => Some(identity),
+        };
+        let fence_in = self.fence_at.saturating_sub(self.started.elapsed());
+        Ok(match (self.look()?, identity) {
+            (Next::Send(_), Some(identity)) if fence_in.is_zero() => Step::LookAfter(identity),
+            (Next::Send(ids), _) => Step::Say(ids),
+            (Next::Rest(rest), Some(identity)) if self.mind.link() == &LinkState::Up => {
+                if fence_in.is_zero() {
+                    Step::LookAfter(identity)
+                } else {
+                    Step::Rest(Some(rest.map_or(fence_in, |rest| rest.min(fence_in))))
+                }
+            }
+            (Next::Rest(rest), _) => Step::Rest(rest),
+        })
+    }
+
+    /// Looks whether this box lives on elsewhere, and writes it down if so.
+    async fn look_after(&mut self, identity: Identity) -> Result<(), Unavailable> {
+        let Some(mut fencing) = Fencing::new(identity) else {
+            self.fence_at = Duration::MAX;
+            return Ok(());
+        };
+        while let Some(call) = fencing.next() {
+            let heard = match self.call(&call).await {
+                Ok(answer) => fencing.hear(&answer),
+                Err(trouble) => Err(trouble),
+            };
+            if let Err(trouble) = heard {
+                let news = self.mind.failed(self.started.elapsed(), &trouble);
+                return self.link_is(news).await;
+            }
+        }
+        self.fence_at = self.started.elapsed() + FENCE;
+        let news = self.mind.heard();
+        self.link_is(news).await?;
+        match fencing.verdict() {
+            Verdict::Clear => Ok(()),
+            Verdict::Superseded { generation } => self.superseded(generation).await,
+        }
+    }
+
+    async fn superseded(&self, generation: u8) -> Result<(), Unavailable> {
+        error!(generation, "this box was restored from a backup and lives on elsewhere; it stops here");
+        self.commit(vec![CloudEvent::Superseded { generation }]).await
+    }
+
+    /// What waits. Reads the queue page by page, only as far as the mind wants to look.
     fn look(&self) -> Result<Next, ReadError> {
         let mut failed = None;
         let mut page = VecDeque::new();
@@ -159,8 +257,16 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
         }
         for mut conversation in conversations {
             let trouble = self.converse(conversation.as_mut()).await;
+            let generation = conversation.generation();
             self.settle(conversation.outcomes(), &epochs).await?;
+            if let (Some(generation), Ok(Permit::Box(identity))) = (generation, (self.permission)())
+                && generation > identity.generation
+            {
+                return self.superseded(generation).await;
+            }
             if let Err(trouble) = trouble {
+                // Whatever happened in the meantime: look there first.
+                self.fence_at = Duration::ZERO;
                 let news = self.mind.failed(self.started.elapsed(), &trouble);
                 return self.link_is(news).await;
             }
@@ -184,13 +290,18 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
     /// Talks until everything was said, at the pace of the budget.
     async fn converse(&mut self, conversation: &mut dyn Conversation) -> Result<(), Trouble> {
         while let Some(call) = conversation.next() {
-            while let Err(wait) = self.mind.spend(self.started.elapsed(), call.cost) {
-                tokio::time::sleep(wait).await;
-            }
-            let answer = self.cloud.call(&call, now()).await?.check()?;
+            let answer = self.call(&call).await?;
             conversation.hear(&answer)?;
         }
         Ok(())
+    }
+
+    /// Asks once, as soon as the budget allows.
+    async fn call(&mut self, call: &Call) -> Result<Answer, Trouble> {
+        while let Err(wait) = self.mind.spend(self.started.elapsed(), call.cost) {
+            tokio::time::sleep(wait).await;
+        }
+        self.cloud.call(call, now()).await?.check()
     }
 
     /// Writes down what became of the units, in one commit.
@@ -252,7 +363,7 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
                     CloudEvent::Held { id, epoch, why } => {
                         (id, Happening::Stopped { epoch: *epoch, why: Why::clone(why) })
                     }
-                    CloudEvent::LinkChanged { .. } => return true,
+                    CloudEvent::LinkChanged { .. } | CloudEvent::Superseded { .. } => return true,
                 };
                 after(books::standing(view, id).map(|record| record.state).as_ref(), happening, at).is_ok()
             };

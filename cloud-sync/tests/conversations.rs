@@ -34,7 +34,7 @@ fn unit(id: &str) -> Announcement {
 }
 
 fn answer(status: u16, body: Value) -> Answer {
-    Answer { status, retry_after: None, json: true, body: body.to_string().into_bytes() }
+    Answer { status, json: true, body: body.to_string().into_bytes(), ..Answer::default() }
 }
 
 /// Leads a conversation through `answers`; returns what was asked and how it ended.

@@ -11,7 +11,7 @@
 use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
 use aws_lc_rs::rand;
-use cloud_sync::{Cloud, CloudError, Worker, mind::Pace};
+use cloud_sync::{Cloud, CloudError, Survey, Worker, mind::Pace};
 use keys::{EncryptedKey, KeyError, Passphrase, open_encrypted_secret};
 use ledger::{Ledger, Options};
 use thiserror::Error;
@@ -28,9 +28,9 @@ use crate::{
     claim::ClaimKey,
     config::Validity,
     credentials::{FloorCa, certificate, read},
-    event::IssuedBy,
+    fence::{self, Fence},
     http::{self, Floor, Shared, now},
-    index,
+    index::{self, BoxRecord},
     local::Local,
     pki::{Issuer, Profile},
     state_dir::StateDir,
@@ -53,6 +53,9 @@ pub enum StartError {
     /// A certificate is not what it should be.
     #[error("{0}")]
     Certificate(String),
+    /// This box was restored elsewhere.
+    #[error("{0}")]
+    Superseded(String),
     /// The storage part of the configuration cannot be used.
     #[error("{0}")]
     Storage(String),
@@ -84,6 +87,9 @@ pub enum RunError {
     /// Storage failed; the next start verifies what is on disk.
     #[error("storage failed: {0}; start again to verify what is on disk")]
     Storage(String),
+    /// This box was restored elsewhere, and must not go on here.
+    #[error("{0}")]
+    Superseded(String),
     /// A part of it stopped by itself.
     #[error("{part} stopped: {why}")]
     Part {
@@ -119,27 +125,38 @@ impl Appliance {
         let claim = ClaimKey::new(&open_encrypted_secret(&state.claim_key(), passphrase)?);
         let root = read(&state.certificate("root"), &config.state)?;
         let options = config.storage.options().map_err(StartError::Storage)?;
-        let options = Options { checkpoint_key: Some(floor_ca.checkpoint_key()?), ..options };
+        let checkpoint_key = floor_ca.checkpoint_key()?;
+        let own_certificate = checkpoint_key.certificates.first().cloned().unwrap_or_default();
+        let options = Options { checkpoint_key: Some(checkpoint_key), ..options };
         let ledger = Ledger::open(&state.ledger(), &options)?;
-        let this_box: IssuedBy =
-            ledger.get(index::BOX)?.ok_or_else(|| not_initialised(&config.state, "the box's name"))?;
-        let worker = match &config.cloud {
-            Some(cloud) => {
+        if ledger.get::<BoxRecord>(index::BOX)?.is_none() {
+            return Err(not_initialised(&config.state, "the box's name"));
+        }
+        let fence = fence::committed(&ledger)?;
+        if let Some(fence @ Fence::Superseded { .. }) = &fence {
+            return Err(StartError::Superseded(fence.words()));
+        }
+        if let Some(fence) = &fence {
+            warn!("{}", fence.words());
+        }
+        let cloud = config.cloud.as_ref().map(Cloud::new).transpose()?;
+        let survey = cloud.clone().map(Survey::new);
+        let worker = match config.cloud.as_ref().zip(cloud) {
+            Some((config, cloud)) => {
                 let pace = Pace {
-                    per_minute: cloud.operations_per_minute,
-                    first_delay: cloud.first_delay,
-                    longest_delay: cloud.longest_delay,
+                    per_minute: config.operations_per_minute,
+                    first_delay: config.first_delay,
+                    longest_delay: config.longest_delay,
                 };
                 let mut seed = [0; 8];
                 rand::fill(&mut seed).map_err(|_| StartError::Certificate("no randomness".to_owned()))?;
                 let describe = Arc::new(crate::event::announcement);
-                Some(Worker::new(
-                    ledger.clone(),
-                    Cloud::new(cloud)?,
-                    describe,
-                    pace,
-                    u64::from_ne_bytes(seed),
-                ))
+                let permission = {
+                    let (ledger, own) = (ledger.clone(), own_certificate);
+                    Arc::new(move || fence::permit(&ledger, &own))
+                };
+                let worker = Worker::new(ledger.clone(), cloud, describe, pace, u64::from_ne_bytes(seed));
+                Some(worker.permitted_by(permission))
             }
             None => None,
         };
@@ -152,7 +169,7 @@ impl Appliance {
             root,
             claim,
             lines: config.lines.clone(),
-            this_box,
+            survey,
             boot_id: Uuid::new_v4(),
             started: now(),
             board: boards.subscribe(),
@@ -184,6 +201,7 @@ impl Appliance {
         let ended = tokio::select! {
             () = cancel.cancelled() => Ok(()),
             why = self.ledger.failed() => Err(RunError::Storage(why)),
+            why = superseded(&self.ledger) => Err(RunError::Superseded(why)),
             Some(ended) = serving.join_next() => {
                 ended.unwrap_or_else(|error| Err(RunError::Part { part: "a face", why: error.to_string() }))
             }
@@ -198,6 +216,21 @@ impl Appliance {
             Err(why) => warn!(%why, "stopped"),
         }
         ended
+    }
+}
+
+/// Waits until it is written down that this box lives on elsewhere, and says so.
+async fn superseded(ledger: &Ledger<EdgeEvent>) -> String {
+    let mut changed = ledger.changed();
+    loop {
+        changed.borrow_and_update();
+        if let Ok(Some(fence @ Fence::Superseded { .. })) = fence::committed(ledger) {
+            return fence.words();
+        }
+        if changed.changed().await.is_err() {
+            // The ledger has ended; that is told elsewhere.
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -70,11 +70,7 @@ impl FloorCa<'_> {
                 own
             }
         };
-        Ok(CheckpointKey {
-            key: hex::encode(digest(&SHA256, spki)),
-            certificates: vec![own.to_vec(), floor.to_vec()],
-            sign: Arc::new(move |message| key.sign(message).map_err(|error| error.to_string())),
-        })
+        Ok(signer(key, &own, &floor))
     }
 
     fn sign(
@@ -84,6 +80,22 @@ impl FloorCa<'_> {
         let key = EncryptedKey::open(&self.state.key("floor"), self.passphrase)?;
         let serial = serial().map_err(|error| wrong(&error))?;
         make(&key, serial).map_err(|error| wrong(&error))
+    }
+}
+
+/// The checkpoint key as it is on disk, for who signs beside the daemon.
+pub(crate) fn open_checkpoint_key(state: &StateDir) -> Result<CheckpointKey, StartError> {
+    let key = FileKey::open(&state.key("checkpoint"))?;
+    let [own, floor] =
+        ["checkpoint", "floor"].map(|name| certificate(&state.certificate(name), state.path()));
+    Ok(signer(key, &own?, &floor?))
+}
+
+fn signer(key: FileKey, own: &CertificateDer<'_>, floor: &CertificateDer<'_>) -> CheckpointKey {
+    CheckpointKey {
+        key: hex::encode(digest(&SHA256, key.public_key_der())),
+        certificates: vec![own.to_vec(), floor.to_vec()],
+        sign: Arc::new(move |message| key.sign(message).map_err(|error| error.to_string())),
     }
 }
 

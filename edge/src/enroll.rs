@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::{
-    event::{Idempotency, KeyOrigin},
+    event::{Idempotency, KeyOrigin, LostUnit},
+    fence::{self, Fence},
     index::{self, Remembered, Unit},
 };
 
@@ -36,6 +37,10 @@ pub(crate) struct Known {
     /// Who has the key already.
     key_owner: Option<RegistrationId>,
     remembered: Option<Remembered>,
+    /// Why this box may issue nothing new.
+    fence: Option<Fence>,
+    /// A unit of this id that the backup lacks which this box was restored from.
+    lost: Option<LostUnit>,
     /// The unit that an earlier request with the same idempotency key led to.
     remembered_unit: Option<Unit>,
 }
@@ -88,7 +93,9 @@ impl Known {
             Some(remembered) => state.get(&index::unit(&remembered.id))?,
             None => None,
         };
-        Ok(Self { unit: state.get(&index::unit(&asked.id))?, key_owner, remembered, remembered_unit })
+        let (unit, lost) = (state.get(&index::unit(&asked.id))?, state.get(&index::lost(&asked.id))?);
+        let fence = state.get(fence::FENCE)?;
+        Ok(Self { unit, key_owner, remembered, fence, lost, remembered_unit })
     }
 }
 
@@ -108,6 +115,12 @@ pub(crate) enum Judgement {
 pub(crate) enum Refusal {
     #[error("this id already has an identity with another key; to give it a new one is rework, and explicit")]
     UnitExists,
+    #[error(
+        "this id was issued before this box was restored from a backup that lacks it (certificate SHA-256 {0}); use another id"
+    )]
+    Lost(String),
+    #[error("{}", .0.words())]
+    Fenced(Fence),
     #[error("this key already belongs to {0}; every unit needs a key of its own")]
     KeyInUse(RegistrationId),
     #[error("this unit was issued with another {field}; ask with the same {field}, or use another id")]
@@ -132,6 +145,12 @@ pub(crate) fn judge(known: &Known, asked: &Asked) -> Judgement {
     }
     if let Some(unit) = &known.unit {
         return repeat(unit, asked);
+    }
+    if let Some(fence) = &known.fence {
+        return Judgement::Refused(Refusal::Fenced(fence.clone()));
+    }
+    if let Some(lost) = &known.lost {
+        return Judgement::Refused(Refusal::Lost(lost.sha256.clone()));
     }
     match &known.key_owner {
         Some(owner) => Judgement::Refused(Refusal::KeyInUse(owner.clone())),

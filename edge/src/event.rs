@@ -3,14 +3,15 @@
 use azure_iot::RegistrationId;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use cloud_sync::{Announcement, CloudEvent, Provenance, Want, Work, books, claim::ClaimRecord};
-use ledger::{Applied, Changes, Entry, Event};
+use ledger::{Applied, Changes, Entry, Event, Seq};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::{
     access::{self, TokenCreated},
-    index,
+    fence,
+    index::{self, BoxRecord},
 };
 
 /// Something that happened.
@@ -33,8 +34,84 @@ pub enum EdgeEvent {
     },
     /// A unit got its identity.
     UnitIssued(Box<UnitIssued>),
+    /// The box was made anew from a backup.
+    Restored(Restored),
+    /// Units of this box that the backup does not have, as the cloud tells.
+    UnitsLost {
+        /// Which.
+        units: Vec<LostUnit>,
+    },
+    /// The restored box has compared itself with the cloud, or somebody has decided to go on without.
+    Reconciled(Reconciled),
     /// The cloud, or the way to it, did something.
     Cloud(CloudEvent),
+}
+
+/// The box was made anew from a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restored {
+    /// Its name, as before.
+    pub box_id: String,
+    /// Its new generation.
+    pub generation: u8,
+    /// Tells two restores of one backup apart.
+    pub instance: String,
+    /// The last frame of the backup.
+    pub seq: Seq,
+    /// When that was written.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+}
+
+/// A unit of this box that is not in the backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LostUnit {
+    /// Its registration id.
+    pub id: RegistrationId,
+    /// Which pass it was.
+    pub epoch: u32,
+    /// The generation that issued it.
+    pub generation: u8,
+    /// The frame that did.
+    pub seq: Seq,
+    /// SHA-256 of its certificate, upper-case hex.
+    pub sha256: String,
+}
+
+/// A stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// Its begin.
+    #[serde(with = "time::serde::rfc3339")]
+    pub from: OffsetDateTime,
+    /// Its end.
+    #[serde(with = "time::serde::rfc3339")]
+    pub until: OffsetDateTime,
+}
+
+/// A restored box may go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reconciled {
+    /// The generation that it goes on as.
+    pub generation: u8,
+    /// Tells two restores of one backup apart.
+    pub instance: String,
+    /// The last frame of the backup.
+    pub seq: Seq,
+    /// The first and the last frame that are missing, as far as the cloud tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<[Seq; 2]>,
+    /// How many units are lost, as far as the cloud tells.
+    pub lost: usize,
+    /// The time in which units may have been issued that nobody knows any more, as a person has confirmed it.
+    pub window: Window,
+    /// Why the cloud was not asked, if it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_gap: Option<String>,
 }
 
 /// A unit got its identity.
@@ -121,7 +198,21 @@ impl Event for EdgeEvent {
     fn apply(&self, at: &Applied<'_>, changes: &mut Changes<'_>) {
         match self {
             Self::BoxNamed { box_id, generation } => {
-                changes.put(index::BOX, &IssuedBy { box_id: box_id.clone(), generation: *generation });
+                put_box(changes, box_id, *generation, "");
+            }
+            Self::Restored(restored) => {
+                put_box(changes, &restored.box_id, restored.generation, &restored.instance);
+                fence::restored(changes, restored);
+            }
+            Self::UnitsLost { units } => {
+                units.iter().for_each(|unit| changes.put(&index::lost(&unit.id), unit));
+            }
+            Self::Reconciled(reconciled) => {
+                if let Some(known) = changes.get::<BoxRecord>(index::BOX) {
+                    let box_id = known.issued_by.box_id;
+                    put_box(changes, &box_id, reconciled.generation, &reconciled.instance);
+                }
+                fence::reconciled(changes);
             }
             Self::TokenCreated(token) => access::created(changes, at, token),
             Self::TokenRevoked { name } => access::revoked(changes, at, name),
@@ -129,9 +220,19 @@ impl Event for EdgeEvent {
                 index::issued(changes, at, unit);
                 books::want(changes, at, &unit.id, Want::Announce, unit.epoch);
             }
-            Self::Cloud(event) => books::record(changes, at, event),
+            Self::Cloud(event) => {
+                if let CloudEvent::Superseded { generation } = event {
+                    fence::superseded(changes, at, *generation);
+                }
+                books::record(changes, at, event);
+            }
         }
     }
+}
+
+fn put_box(changes: &mut Changes<'_>, box_id: &str, generation: u8, instance: &str) {
+    let issued_by = IssuedBy { box_id: box_id.to_owned(), generation };
+    changes.put(index::BOX, &BoxRecord { issued_by, instance: instance.to_owned() });
 }
 
 /// What the cloud is to be told about a unit that this commit issued.

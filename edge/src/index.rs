@@ -2,7 +2,9 @@
 //!
 //! | key | value |
 //! | --- | --- |
-//! | `box` | [`crate::event::IssuedBy`] |
+//! | `box` | [`BoxRecord`] |
+//! | `fence` | [`crate::fence::Fence`] |
+//! | `lost/{id}` | [`crate::event::LostUnit`]: issued by this box, and not in the backup that it was restored from |
 //! | `unit/{id}` | [`Unit`] |
 //! | `key/{SHA-256 of the public key}` | the id that has it |
 //! | `idem/{SHA-256}` | [`Remembered`] |
@@ -16,12 +18,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::{Date, OffsetDateTime};
 
-use crate::event::{KeyOrigin, UnitIssued};
+use crate::event::{IssuedBy, KeyOrigin, UnitIssued};
 
 /// Who this box is.
 pub(crate) const BOX: &[u8] = b"box";
 /// Units in the order of their issue.
 pub(crate) const ORDER: &[u8] = b"seq/";
+
+/// Who this box is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BoxRecord {
+    /// What it signs with.
+    #[serde(flatten)]
+    pub(crate) issued_by: IssuedBy,
+    /// Tells two restores of one backup apart; empty in the first generation.
+    #[serde(default)]
+    pub(crate) instance: String,
+}
 
 /// A unit, small: its certificate is read back from the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,6 +111,10 @@ pub(crate) fn issued(changes: &mut Changes<'_>, at: &Applied<'_>, unit: &UnitIss
 
 pub(crate) fn unit(id: &RegistrationId) -> Vec<u8> {
     format!("unit/{id}").into_bytes()
+}
+
+pub(crate) fn lost(id: &RegistrationId) -> Vec<u8> {
+    format!("lost/{id}").into_bytes()
 }
 
 pub(crate) fn key(sha256: &str) -> Vec<u8> {

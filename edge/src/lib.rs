@@ -5,6 +5,7 @@
 
 pub mod access;
 mod appliance;
+mod backup;
 mod board;
 mod claim;
 pub mod cli;
@@ -14,13 +15,17 @@ mod csr;
 mod enroll;
 pub mod event;
 mod feed;
+mod fence;
 mod http;
 mod index;
 mod init;
 mod local;
 mod pem;
 mod pki;
+mod reconcile;
+mod record;
 mod state_dir;
+mod trust;
 
 pub use crate::{
     appliance::{Appliance, RunError, StartError},

@@ -12,7 +12,7 @@ use std::{
 use axum::{
     Router,
     extract::{ConnectInfo, Path as UrlPath, State, connect_info::Connected},
-    routing::{delete, get},
+    routing::{delete, get, post},
     serve::IncomingStream,
 };
 use http::StatusCode;
@@ -26,7 +26,9 @@ use web::{Json, Problem};
 use crate::{
     EdgeEvent,
     access::{NewToken, TokenRecord, key, mint, records},
+    event::Reconciled,
     http::{Shared, Status, now, refused, status_now, unreadable},
+    reconcile::{self, Comparison, Order},
 };
 
 /// A bound socket.
@@ -78,6 +80,8 @@ impl Local {
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         let router = Router::new()
             .route("/status", get(status))
+            .route("/checkpoint", post(checkpoint))
+            .route("/reconcile", get(compare).post(reconcile))
             .route("/tokens", get(list).post(create))
             .route("/tokens/{name}", delete(revoke))
             .with_state(floor);
@@ -100,6 +104,37 @@ async fn status(
 ) -> Result<Json<Status>, Problem> {
     caller.actor()?;
     status_now(&floor).map(Json)
+}
+
+/// Has everything signed that was committed so far.
+async fn checkpoint(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<StatusCode, Problem> {
+    caller.actor()?;
+    floor.ledger.sign().await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What the cloud knows that the backup lacks.
+async fn compare(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<Json<Comparison>, Problem> {
+    caller.actor()?;
+    reconcile::compare(&floor).await.map(Json)
+}
+
+/// Lets a restored box go on.
+async fn reconcile(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Json(order): Json<Order>,
+) -> Result<Json<Reconciled>, Problem> {
+    let actor = caller.actor()?;
+    let reconciled = reconcile::reconcile(&floor, actor.clone(), order).await?;
+    info!(generation = reconciled.generation, lost = reconciled.lost, actor, "reconciled");
+    Ok(Json(reconciled))
 }
 
 async fn list(

@@ -34,6 +34,11 @@ impl StateDir {
         self.0.join("ledger")
     }
 
+    /// The journal of the ledger.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.ledger().join("journal")
+    }
+
     /// The socket of the command line.
     pub(crate) fn socket(&self) -> PathBuf {
         self.0.join("edge.sock")

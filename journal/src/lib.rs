@@ -4,6 +4,7 @@
 //! It knows nothing of what is in a frame.
 //! The format on disk is written down in [`frame`] and [`segment`]; read [`Journal`] first.
 
+mod copy;
 mod error;
 pub mod frame;
 mod journal;
@@ -13,6 +14,7 @@ mod scan;
 pub mod segment;
 mod window;
 
+pub use copy::{Copied, copy};
 pub use error::{OpenError, ReadError, WriteError};
 pub use frame::{Frame, Hash, MAX_PAYLOAD, Seq};
 pub use journal::{Journal, Options, Verified};

@@ -9,9 +9,12 @@ use thiserror::Error;
 
 use crate::{
     checkpoint::SignedCheckpoint,
+    error::ReadError,
     event::{Event, Kind, Said},
     merkle,
 };
+
+pub use journal::{Copied, OpenError as CopyError, copy};
 
 /// What a journal was found to be.
 #[derive(Debug, Clone)]
@@ -173,17 +176,33 @@ pub struct Record<'a> {
 
 /// Shows every commit of the journal in `dir`, oldest first, to `visit`, until it fails; the ledger's own frames are left
 /// out. Frames are checked one by one; [`audit`] checks the whole.
-pub fn records<X: From<journal::ReadError>>(
+pub fn records<X: From<ReadError>>(
     dir: &Path,
     mut visit: impl FnMut(Record<'_>) -> Result<(), X>,
 ) -> Result<(), X> {
-    journal::Reader::new(dir).frames(1, Seq::MAX, |_, frame| match Kind::of(frame.payload) {
+    let read = journal::Reader::new(dir).frames(1, Seq::MAX, |_, frame| match Kind::of(frame.payload) {
         Kind::Events => {
             let json = std::str::from_utf8(frame.payload);
-            let damaged =
-                |_| journal::ReadError::Damaged { seq: frame.seq, what: "it is no text".to_owned() };
-            visit(Record { seq: frame.seq, hash: frame.hash, json: json.map_err(damaged)? })
+            let why = |_| journal::ReadError::Damaged { seq: frame.seq, what: "it is no text".to_owned() };
+            let record = Record { seq: frame.seq, hash: frame.hash, json: json.map_err(why)? };
+            visit(record).map_err(Stop::Visitor)
         }
         Kind::Nothing | Kind::IndexCheckpoint | Kind::SignedCheckpoint => Ok(()),
+    });
+    read.map_err(|stop| match stop {
+        Stop::Read(error) => X::from(error.into()),
+        Stop::Visitor(error) => error,
     })
+}
+
+/// Why a walk through the records ended early.
+enum Stop<X> {
+    Read(journal::ReadError),
+    Visitor(X),
+}
+
+impl<X> From<journal::ReadError> for Stop<X> {
+    fn from(error: journal::ReadError) -> Self {
+        Self::Read(error)
+    }
 }

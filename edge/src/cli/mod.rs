@@ -1,8 +1,12 @@
 //! The command line. Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 daemon unreachable, 4 not found,
-//! 5 conflict, 6 storage failed.
+//! 5 conflict, 6 storage failed, 7 this box lives on elsewhere.
 
+mod backup;
 mod client;
+mod export;
 mod init;
+mod ledger;
+mod reconcile;
 mod run;
 mod say;
 mod status;
@@ -32,6 +36,15 @@ enum Command {
     Token(token::Token),
     /// Shows how the appliance is.
     Status(status::StatusCommand),
+    /// Looks at the journal: is it whole, what does it say, and what can be proven with it.
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
+    /// Copies everything that makes this box this box; may be done while it runs, and again into the same folder.
+    Backup(backup::Backup),
+    /// Makes a box of a backup.
+    Restore(backup::Restore),
+    /// Compares a restored box with the cloud, and lets it issue and send again.
+    Reconcile(reconcile::Reconcile),
     /// Shows what happens, line by line, as it happens.
     Watch(watch::Watch),
 }
@@ -54,6 +67,11 @@ impl Failure {
         Self { code: 2, text: text.to_string() }
     }
 
+    /// Whether there was no daemon to talk to.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.code == 3
+    }
+
     /// There is no daemon to talk to.
     pub(crate) fn unreachable(text: impl fmt::Display) -> Self {
         Self { code: 3, text: text.to_string() }
@@ -70,9 +88,20 @@ impl Failure {
         Self { code, text: text.to_string() }
     }
 
+    /// This box was restored elsewhere.
+    pub(crate) fn superseded(text: impl fmt::Display) -> Self {
+        Self { code: 7, text: text.to_string() }
+    }
+
     /// Storage failed.
     pub(crate) fn storage(text: impl fmt::Display) -> Self {
         Self { code: 6, text: text.to_string() }
+    }
+}
+
+impl From<::ledger::ReadError> for Failure {
+    fn from(error: ::ledger::ReadError) -> Self {
+        Self::failed(error)
     }
 }
 
@@ -85,6 +114,10 @@ pub async fn main() -> ExitCode {
         Command::Run(command) => command.run().await,
         Command::Token(command) => command.run().await,
         Command::Status(command) => command.run().await,
+        Command::Ledger(command) => command.run().await,
+        Command::Backup(command) => command.run(),
+        Command::Restore(command) => command.run().await,
+        Command::Reconcile(command) => command.run().await,
         Command::Watch(command) => command.run().await,
     };
     match done {

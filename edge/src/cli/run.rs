@@ -9,7 +9,7 @@ use tracing::info;
 use tracing_subscriber::EnvFilter;
 
 use super::{Failure, say};
-use crate::{Appliance, Config, RunError};
+use crate::{Appliance, Config, RunError, StartError};
 
 /// Runs the appliance until it is told to stop.
 #[derive(Debug, Args)]
@@ -31,7 +31,10 @@ impl Run {
             config.state = state;
         }
         let passphrase = config.ca.passphrase.fetch().map_err(Failure::usage)?;
-        let appliance = Appliance::bind(&config, &passphrase).map_err(Failure::failed)?;
+        let appliance = Appliance::bind(&config, &passphrase).map_err(|error| match error {
+            StartError::Superseded(_) => Failure::superseded(error),
+            error => Failure::failed(error),
+        })?;
         drop(passphrase);
         say::line(&format!("edge: listening on https://{}", appliance.local_addr()));
         let cancel = CancellationToken::new();
@@ -51,6 +54,7 @@ impl Run {
         };
         ended.map_err(|error| match error {
             RunError::Storage(_) => Failure::storage(error),
+            RunError::Superseded(_) => Failure::superseded(error),
             RunError::Part { .. } => Failure::failed(error),
         })
     }

@@ -5,13 +5,17 @@ use http::StatusCode;
 use ledger::Status;
 use web::Problem;
 
-use super::Shared;
+use super::{Shared, unreadable};
+use crate::fence;
 
 pub(super) async fn live() -> &'static str {
     "alive\n"
 }
 
 pub(super) async fn ready(State(floor): State<Shared>) -> Result<&'static str, Problem> {
+    if let Some(fence) = fence::committed(&floor.ledger).map_err(|error| unreadable(&error))? {
+        return Err(fence.problem());
+    }
     match floor.ledger.status() {
         Status::Open => Ok("ready\n"),
         Status::Full { why } => {

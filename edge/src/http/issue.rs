@@ -80,6 +80,7 @@ pub(super) async fn issue(
         Judgement::Refused(why) => return Err(problem(&floor, why)),
     }
     floor.ledger.room().map_err(|full| unavailable(&full))?;
+    let this_box = floor.this_box().map_err(|error| unreadable(&error))?.issued_by;
     let at = now();
     let (spki, private_key) = match csr {
         Some(csr) => (csr.spki, None),
@@ -90,7 +91,7 @@ pub(super) async fn issue(
     };
     let mut serial = [0; 17];
     aws_lc_rs::rand::fill(&mut serial[1..]).map_err(|_| Problem::internal())?;
-    serial[0] = floor.this_box.generation;
+    serial[0] = this_box.generation;
     let issued = floor.issuer.issue(&asked.id, &spki, at, serial).map_err(|error| {
         tracing::error!(%error, "a certificate could not be signed");
         Problem::internal()
@@ -112,7 +113,7 @@ pub(super) async fn issue(
         claim: floor.claim.record(&asked.id, FIRST_LABEL),
         idempotency: asked.idempotency.clone(),
         scope: principal.scope(),
-        issued_by: floor.this_box.clone(),
+        issued_by: this_box,
     };
     let decide = move |view: &View<'_>| match judge(&Known::in_view(view, &asked), &asked) {
         Judgement::New => Ok(Decision { events: vec![EdgeEvent::UnitIssued(Box::new(event))], answer: None }),
@@ -253,6 +254,8 @@ fn problem(floor: &Shared, why: Refusal) -> Problem {
     let detail = why.to_string();
     match why {
         Refusal::UnitExists => Problem::new(StatusCode::CONFLICT, "unit-exists", detail),
+        Refusal::Lost(_) => Problem::new(StatusCode::CONFLICT, "unit-lost", detail),
+        Refusal::Fenced(fence) => fence.problem(),
         Refusal::KeyInUse(_) => Problem::new(StatusCode::CONFLICT, "key-in-use", detail),
         Refusal::Differs { field } => {
             Problem::new(StatusCode::CONFLICT, "differs", detail).with("field", field)

@@ -16,7 +16,8 @@ use axum::{
     middleware::from_fn_with_state,
     routing::{MethodFilter, on},
 };
-use ledger::{CommitError, Ledger, Stamp, Unavailable};
+use cloud_sync::Survey;
+use ledger::{CommitError, Ledger, ReadError, Stamp, Unavailable};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tracing::error;
@@ -29,8 +30,8 @@ use crate::{
     board::{Board, Lookout},
     claim::ClaimKey,
     config::LineConfig,
-    event::IssuedBy,
     feed,
+    index::{self, BoxRecord},
     pki::Issuer,
 };
 
@@ -43,11 +44,20 @@ pub(crate) struct Floor {
     pub(crate) root: Vec<u8>,
     pub(crate) claim: ClaimKey,
     pub(crate) lines: Vec<LineConfig>,
-    pub(crate) this_box: IssuedBy,
+    /// Asks the cloud what it knows of this box; `None` where no cloud is configured.
+    pub(crate) survey: Option<Survey>,
     pub(crate) boot_id: Uuid,
     pub(crate) started: OffsetDateTime,
     pub(crate) board: watch::Receiver<Arc<Board>>,
     pub(crate) lookout: Lookout,
+}
+
+impl Floor {
+    /// Who this box is now; a restored one may become a later generation while it runs.
+    pub(crate) fn this_box(&self) -> Result<BoxRecord, ReadError> {
+        let found = self.ledger.get(index::BOX)?;
+        Ok(found.expect("an appliance is bound only to a ledger that names its box"))
+    }
 }
 
 /// A handle to it.
@@ -168,7 +178,7 @@ fn unavailable(why: &Unavailable) -> Problem {
 }
 
 /// What could not be read is the log's business; the caller hears that it was not its fault.
-pub(crate) fn unreadable(error: &ledger::ReadError) -> Problem {
+pub(crate) fn unreadable(error: &ReadError) -> Problem {
     error!(%error, "the ledger cannot be read");
     Problem::internal()
 }

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use web::{Json, Problem};
 
 use super::{Shared, now, unreadable};
-use crate::board::Board;
+use crate::{board::Board, fence};
 
 /// The appliance at a glance.
 #[derive(Debug, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub(crate) struct Status {
     pub(crate) started: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) now: OffsetDateTime,
+    /// Why this box neither issues nor sends, if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fence: Option<String>,
     /// `open`, or why nothing new is issued.
     pub(crate) storage: String,
     #[serde(with = "time::serde::rfc3339")]
@@ -41,9 +44,12 @@ pub(crate) fn status_now(floor: &Shared) -> Result<Status, Problem> {
         ledger::Status::Open => "open".to_owned(),
         ledger::Status::Full { why } | ledger::Status::Failed { why } => why,
     };
+    let this_box = floor.this_box().map_err(|error| unreadable(&error))?.issued_by;
+    let fence = fence::committed(&floor.ledger).map_err(|error| unreadable(&error))?;
     Ok(Status {
-        box_id: floor.this_box.box_id.clone(),
-        generation: floor.this_box.generation,
+        box_id: this_box.box_id,
+        generation: this_box.generation,
+        fence: fence.map(|fence| fence.words()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         boot_id: floor.boot_id.to_string(),
         started: floor.started,

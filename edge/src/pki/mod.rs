@@ -15,7 +15,7 @@ mod signer;
 pub(crate) mod testing;
 
 pub(crate) use authority::{
-    FLOOR, ISSUING, ROOT, checkpoint_certificate, make, make_root, server_certificate,
+    CHECKPOINT, FLOOR, ISSUING, ROOT, checkpoint_certificate, make, make_root, server_certificate,
 };
 pub(crate) use issuer::{Issuer, Profile};
 

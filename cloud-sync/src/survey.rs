@@ -1,0 +1,55 @@
+//! Asking DPS for everything that a box has announced: the shell around [`Census`].
+
+use std::{fmt, time::Duration};
+
+use time::OffsetDateTime;
+
+use crate::{
+    answer::Trouble,
+    census::{Announced, Census},
+    cloud::Cloud,
+    link::Cause,
+};
+
+/// How often a busy service is asked again for one page.
+const PATIENCE: u32 = 8;
+
+/// A way to ask.
+#[derive(Clone)]
+pub struct Survey {
+    cloud: Cloud,
+}
+
+impl fmt::Debug for Survey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Survey").finish_non_exhaustive()
+    }
+}
+
+impl Survey {
+    /// Asks `cloud`.
+    #[must_use]
+    pub fn new(cloud: Cloud) -> Self {
+        Self { cloud }
+    }
+
+    /// Everything that `box_id` has announced.
+    pub async fn of(&self, box_id: &str, now: OffsetDateTime) -> Result<Vec<Announced>, Trouble> {
+        let mut census = Census::new(box_id);
+        let mut tries = 0;
+        while let Some(call) = census.next() {
+            match self.cloud.call(&call, now).await?.check() {
+                Ok(answer) => {
+                    census.hear(&answer)?;
+                    tries = 0;
+                }
+                Err(trouble) if trouble.cause == Cause::Busy && tries < PATIENCE => {
+                    tries += 1;
+                    tokio::time::sleep(trouble.retry_after.unwrap_or(Duration::from_secs(1))).await;
+                }
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        Ok(census.announced)
+    }
+}

@@ -1,0 +1,90 @@
+//! The journal for people: a commit as a line, and which units it is about.
+
+use azure_iot::RegistrationId;
+use cloud_sync::{CloudEvent, LinkState};
+use ledger::audit::Record;
+use serde::Deserialize;
+use time::OffsetDateTime;
+
+use crate::{
+    EdgeEvent,
+    event::{Reconciled, Restored, Window},
+};
+
+/// A commit, as the journal has it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Commit {
+    #[serde(with = "time::serde::rfc3339")]
+    pub(crate) at: OffsetDateTime,
+    pub(crate) actor: String,
+    pub(crate) events: Vec<EdgeEvent>,
+}
+
+impl Commit {
+    /// Reads a record.
+    pub(crate) fn parse(record: &Record<'_>) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(record.json)
+    }
+
+    /// Whether it says anything about `id`.
+    pub(crate) fn is_about(&self, id: &RegistrationId) -> bool {
+        self.events.iter().any(|event| event.unit() == Some(id))
+    }
+}
+
+impl EdgeEvent {
+    /// The unit that it is about.
+    pub(crate) fn unit(&self) -> Option<&RegistrationId> {
+        match self {
+            Self::UnitIssued(unit) => Some(&unit.id),
+            Self::Cloud(CloudEvent::Accepted { id, .. } | CloudEvent::Held { id, .. }) => Some(id),
+            Self::Cloud(CloudEvent::LinkChanged { .. } | CloudEvent::Superseded { .. })
+            | Self::BoxNamed { .. }
+            | Self::Restored(_)
+            | Self::UnitsLost { .. }
+            | Self::Reconciled(_)
+            | Self::TokenCreated(_)
+            | Self::TokenRevoked { .. } => None,
+        }
+    }
+
+    /// What it says, in a line.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::BoxNamed { box_id, generation } => format!("box {box_id}, generation {generation}"),
+            Self::Restored(Restored { generation, seq, .. }) => {
+                format!("restored from a backup that ends at frame {seq}; now generation {generation}")
+            }
+            Self::UnitsLost { units } => {
+                let ids: Vec<_> = units.iter().map(|unit| unit.id.as_ref()).collect();
+                format!("not in the backup: {}", ids.join(", "))
+            }
+            Self::Reconciled(Reconciled { generation, lost, window, accepted_gap, .. }) => {
+                let why = accepted_gap.as_ref().map_or_else(
+                    || format!("{lost} units are lost"),
+                    |reason| format!("gap accepted: {reason}"),
+                );
+                let Window { from, until } = window;
+                format!("reconciled as generation {generation}: {why}; window {from} to {until}")
+            }
+            Self::TokenCreated(token) => format!("token {} made, role {}", token.name, token.role),
+            Self::TokenRevoked { name } => format!("token {name} revoked"),
+            Self::UnitIssued(unit) => format!(
+                "{} issued on {}, pass {}, serial {}, sha256 {}",
+                unit.id, unit.line, unit.epoch, unit.serial, unit.sha256
+            ),
+            Self::Cloud(CloudEvent::Accepted { id, epoch }) => format!("{id} is in the cloud, pass {epoch}"),
+            Self::Cloud(CloudEvent::Held { id, epoch, why }) => {
+                format!("{id} held, pass {epoch}: {} ({})", why.detail, why.code)
+            }
+            Self::Cloud(CloudEvent::Superseded { generation }) => {
+                format!("this box lives on elsewhere, as generation {generation}")
+            }
+            Self::Cloud(CloudEvent::LinkChanged { to }) => match to {
+                LinkState::Down { cause, detail } => format!("link down: {} ({detail})", cause.words()),
+                LinkState::Up => "link up".to_owned(),
+                LinkState::Unknown => "link unknown".to_owned(),
+            },
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What a stranger believes of this box who trusts nothing but its root certificate.
+
+use aws_lc_rs::{
+    digest::{SHA256, digest},
+    signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey},
+};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::pki::CHECKPOINT;
+
+/// The root certificate of a box, DER.
+#[derive(Debug, Clone)]
+pub(crate) struct Root(Vec<u8>);
+
+impl Root {
+    /// Takes a certificate, DER.
+    pub(crate) fn new(der: Vec<u8>) -> Result<Self, String> {
+        parse(&der)?;
+        Ok(Self(der))
+    }
+
+    /// Checks a signature of the box's checkpoint key: `certificates` lead from the key to the root.
+    pub(crate) fn check(
+        &self,
+        certificates: &[Vec<u8>],
+        key: &str,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), String> {
+        let [own, floor] = certificates else {
+            return Err("the certificates of its key are not two".to_owned());
+        };
+        let own = parse(own)?;
+        self.check_authority(floor)?;
+        signed_by(&own, &parse(floor)?)?;
+        let name = own.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+        if name != Some(CHECKPOINT) {
+            return Err("its key is not a checkpoint key".to_owned());
+        }
+        if hex::encode(digest(&SHA256, own.public_key().raw)) != key {
+            return Err("its certificate is of another key".to_owned());
+        }
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &*own.public_key().subject_public_key.data)
+            .verify(message, signature)
+            .map_err(|_| "the signature does not hold".to_owned())
+    }
+
+    /// Checks that `leaf` (DER) was issued by one of `authorities` (DER), and that one by the root.
+    pub(crate) fn check_issued(&self, leaf: &[u8], authorities: &[Vec<u8>]) -> Result<(), String> {
+        let leaf = parse(leaf)?;
+        for authority in authorities {
+            let issuer = parse(authority)?;
+            if issuer.subject().as_raw() == leaf.issuer().as_raw() && signed_by(&leaf, &issuer).is_ok() {
+                return self.check_authority(authority);
+            }
+        }
+        Err("no authority of this box has issued it".to_owned())
+    }
+
+    fn check_authority(&self, der: &[u8]) -> Result<(), String> {
+        let authority = parse(der)?;
+        if !authority.is_ca() {
+            return Err("its issuer is no authority".to_owned());
+        }
+        signed_by(&authority, &parse(&self.0)?).map_err(|_| "it does not lead to this root".to_owned())
+    }
+}
+
+fn parse(der: &[u8]) -> Result<X509Certificate<'_>, String> {
+    match X509Certificate::from_der(der) {
+        Ok(([], certificate)) => Ok(certificate),
+        _ => Err("it is no certificate".to_owned()),
+    }
+}
+
+fn signed_by(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> Result<(), String> {
+    certificate
+        .verify_signature(Some(issuer.public_key()))
+        .map_err(|_| "a certificate is not signed by the one above it".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use keys::{Algorithm, FileKey, SigningKey};
+    use tempfile::TempDir;
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::pki::{FLOOR, checkpoint_certificate, make, make_root, server_certificate};
+
+    #[test]
+    fn only_a_checkpoint_key_that_leads_to_the_root_is_believed() {
+        let dir = TempDir::new().unwrap();
+        let now = datetime!(2026-11-25 12:00 UTC);
+        let key = |name: &str| FileKey::create(&dir.path().join(name), Algorithm::P256).unwrap();
+        let (root_key, floor_key, own) = (key("root"), key("floor"), key("own"));
+        let root = make_root(&root_key, "0123456789abcdef", now, [1; 17]).unwrap();
+        let floor = make(FLOOR, &floor_key, &root, &root_key, "0123456789abcdef", now, [2; 17]).unwrap();
+        let spki = own.public_key_der();
+        let good = checkpoint_certificate(spki, &floor, &floor_key, now, [3; 17]).unwrap();
+        let server =
+            server_certificate(spki, &["localhost".into()], &floor, &floor_key, now, [4; 17]).unwrap();
+        let strange_root = make_root(&own, "0123456789abcdef", now, [5; 17]).unwrap();
+        let strange = checkpoint_certificate(spki, &strange_root, &own, now, [6; 17]).unwrap();
+        let name = hex::encode(digest(&SHA256, spki));
+        let signature = own.sign(b"message").unwrap();
+        let trust = Root::new(root.to_vec()).unwrap();
+        let check = |certificates: &[&[u8]], name: &str, message: &[u8]| {
+            let certificates: Vec<_> = certificates.iter().map(|der| der.to_vec()).collect();
+            trust.check(&certificates, name, message, &signature)
+        };
+        check(&[&good, &floor], &name, b"message").unwrap();
+        for (certificates, name, message, expected) in [
+            (vec![&good[..], &floor], &*name, &b"massage"[..], "does not hold"),
+            (vec![&good, &floor], "00", b"message", "another key"),
+            (vec![&server, &floor], &name, b"message", "not a checkpoint key"),
+            (vec![&strange, &strange_root], &name, b"message", "lead to this root"),
+            (vec![&good, &strange_root], &name, b"message", "lead to this root"),
+            (vec![&good], &name, b"message", "not two"),
+            (vec![&good, b"x"], &name, b"message", "no certificate"),
+        ] {
+            let error = check(&certificates, name, message).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}
