@@ -5,6 +5,7 @@
 
 pub mod browser;
 pub mod chromium;
+pub mod fault;
 pub mod floor;
 pub mod programs;
 pub mod proxy;

@@ -26,6 +26,8 @@ pub enum Tool {
     NodeModules,
     /// A browser.
     Chromium,
+    /// What makes an XFS file system.
+    MkfsXfs,
 }
 
 impl Tool {
@@ -37,6 +39,7 @@ impl Tool {
             Self::Python => vec![tools.join("py/bin/python")],
             Self::NodeModules => vec![tools.join("npm/node_modules/azure-iot-provisioning-service")],
             Self::Chromium => vec!["/usr/bin/chromium".into(), "/usr/bin/chromium-browser".into()],
+            Self::MkfsXfs => vec!["/usr/sbin/mkfs.xfs".into(), "/sbin/mkfs.xfs".into()],
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The outside programs that tests drive: a browser, and Azure's official SDKs.
+//! The outside programs that tests drive: a browser, Azure's official SDKs, and what makes a file system.
 //!
 //! What is missing is installed where it may be; what cannot be is named, with the command that would.
 
@@ -18,8 +18,14 @@ const PYPI: &str = "azure-iot-device==2.14.0";
 pub(crate) fn prepare() -> (PathBuf, Vec<String>) {
     let dir = root().join(".tools");
     let mut missing = Vec::new();
-    let wanted: [(&str, bool, &dyn Fn() -> bool, &str); 3] = [
-        ("chromium", on_path("chromium"), &chromium, "apt-get install -y chromium"),
+    let wanted: [(&str, bool, &dyn Fn() -> bool, &str); 4] = [
+        ("chromium", on_path("chromium"), &|| apt("chromium"), "apt-get install -y chromium"),
+        (
+            "mkfs.xfs",
+            on_path("mkfs.xfs") || Path::new("/usr/sbin/mkfs.xfs").is_file(),
+            &|| apt("xfsprogs"),
+            "apt-get install -y xfsprogs",
+        ),
         (
             NPM,
             dir.join("npm/node_modules/azure-iot-provisioning-service").is_dir(),
@@ -54,10 +60,10 @@ fn on_path(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
-fn chromium() -> bool {
+fn apt(package: &str) -> bool {
     ran(Command::new("apt-get").args(["update", "-qq"]))
         && ran(Command::new("apt-get")
-            .args(["install", "-y", "-qq", "chromium"])
+            .args(["install", "-y", "-qq", package])
             .env("DEBIAN_FRONTEND", "noninteractive"))
 }
 

@@ -1,0 +1,79 @@
+//! The cloud above: an emulator in this process, with any weather.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::Result;
+use azure_iot::enrollment::IndividualEnrollment;
+use emulator::{Control, Emulator, Options, Weather};
+use fastrand::Rng;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// A running emulator.
+#[derive(Debug)]
+pub(crate) struct Sky {
+    control: Control,
+    section: String,
+    cancel: CancellationToken,
+    tasks: JoinSet<std::io::Result<()>>,
+}
+
+impl Sky {
+    /// Starts one that keeps who it is in `dir`.
+    pub(crate) async fn rise(dir: &Path) -> Result<Self> {
+        let free = ([127, 0, 0, 1], 0).into();
+        let hubs = vec!["hub-1".to_owned()];
+        let options =
+            Options { https: free, mqtt: free, admin: free, state: dir.to_owned(), hubs, retry_after: 1 };
+        let emulator = Emulator::bind(options).await?;
+        let control = emulator.control();
+        let section = format!(
+            "[cloud]\nconnection_string_file = {:?}\nconnect_to = \"{}\"\nextra_root = {:?}\n\
+             operations_per_minute = 60000\nrequest_timeout = \"2s\"\nfirst_delay = \"20ms\"\nlongest_delay = \"100ms\"\n",
+            emulator.connection_string(),
+            emulator.https_addr(),
+            emulator.root()
+        );
+        let cancel = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(emulator.run(cancel.clone()));
+        Ok(Self { control, section, cancel, tasks })
+    }
+
+    /// The section of a configuration that points to it.
+    pub(crate) fn section(&self) -> &str {
+        &self.section
+    }
+
+    /// Makes some weather.
+    pub(crate) fn change(&self, dice: &mut Rng) {
+        let weathers = [
+            Weather::Clear,
+            Weather::Offline,
+            Weather::Flaky,
+            Weather::ReplyLost,
+            Weather::Throttled { retry_after: 0 },
+        ];
+        self.control.set_weather(weathers[dice.usize(..weathers.len())]);
+    }
+
+    /// Makes good weather.
+    pub(crate) fn clear(&self) {
+        self.control.set_weather(Weather::Clear);
+    }
+
+    /// Every enrollment by its id.
+    pub(crate) fn enrollments(&self) -> BTreeMap<String, IndividualEnrollment> {
+        let records = self.control.with(|cloud, _| cloud.enrollments());
+        records.into_iter().map(|record| (record.registration_id.clone(), record)).collect()
+    }
+
+    /// Ends it.
+    pub(crate) async fn set(mut self) -> Result<()> {
+        self.cancel.cancel();
+        while let Some(task) = self.tasks.join_next().await {
+            task??;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! Every fault harness, small; and every one without the guard that it tests, where it must find a loss.
+//!
+//! They drive `mkfs`, `mount` and `cc`, and some need root; what cannot run here says so. One at a time: they measure
+//! a machine, not each other.
+
+use anyhow::{Result, ensure};
+use journeys::{
+    fault::{Common, Fs, Harness, IoSweep, Kill, PowerCut, Report, missing},
+    tools::{Tool, find},
+};
+use tokio::sync::Mutex;
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+fn common(rounds: u64) -> Common {
+    Common { rounds: Some(rounds), seed: 1, mutate: false }
+}
+
+fn mutated(rounds: u64) -> Common {
+    Common { mutate: true, ..common(rounds) }
+}
+
+async fn clean(harness: Harness) -> Result<Report> {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let mut report = harness.run().await?;
+    ensure!(report.clean(), "{}", report.json()?);
+    Ok(report)
+}
+
+async fn finds_a_loss(harness: Harness) -> Result<()> {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let mut report = harness.run().await?;
+    ensure!(!report.clean(), "without its guard nothing was lost, so it proves nothing: {}", report.json()?);
+    Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "a test that does not run must say so")]
+fn can_cut(fs: Fs) -> bool {
+    if fs == Fs::Xfs && find(Tool::MkfsXfs).is_none() {
+        return false;
+    }
+    let missing = missing(fs);
+    if let Some(why) = missing {
+        eprintln!("NOT RUN: a power cut on {fs:?}: {why}");
+    }
+    missing.is_none()
+}
+
+#[expect(clippy::print_stderr, reason = "a test that does not run must say so")]
+fn can_compile() -> bool {
+    let can = journeys::fault::compiler();
+    if !can {
+        eprintln!("NOT RUN: faults of storage calls: there is no cc");
+    }
+    can
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_loses_nothing() -> Result<()> {
+    let report = clean(Harness::Kill(Kill { common: common(6), units: 10_000 })).await?;
+    ensure!(report.figure("acks") > 20, "hardly anything was issued");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_finds_out_who_answers_before_writing() -> Result<()> {
+    if !can_compile() {
+        return Ok(());
+    }
+    finds_a_loss(Harness::Kill(Kill { common: mutated(2), units: 10_000 })).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_cut_on_ext4_loses_nothing() -> Result<()> {
+    if !can_cut(Fs::Ext4) {
+        return Ok(());
+    }
+    let report =
+        clean(Harness::PowerCut(PowerCut { common: common(8), fs: Fs::Ext4, units: 10_000 })).await?;
+    ensure!(report.figure("acks") > 20, "hardly anything was issued");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_cut_on_xfs_loses_nothing() -> Result<()> {
+    if !can_cut(Fs::Xfs) {
+        return Ok(());
+    }
+    clean(Harness::PowerCut(PowerCut { common: common(4), fs: Fs::Xfs, units: 10_000 })).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_cut_finds_out_who_does_not_sync() -> Result<()> {
+    if !can_cut(Fs::Ext4) {
+        return Ok(());
+    }
+    finds_a_loss(Harness::PowerCut(PowerCut { common: mutated(2), fs: Fs::Ext4, units: 10_000 })).await
+}
+
+fn sweep(common: Common, stride: usize, only: &str) -> Harness {
+    Harness::IoSweep(IoSweep { common, stride, rotate: false, only: Some(only.to_owned()) })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_storage_call_loses_nothing() -> Result<()> {
+    if !can_compile() {
+        return Ok(());
+    }
+    for (only, stride) in [("sync-eio-once", 7), ("write-enospc-on", 11), ("name-eio-once", 2)] {
+        clean(sweep(common(5), stride, only)).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_storage_call_finds_out_who_does_not_look() -> Result<()> {
+    if !can_compile() {
+        return Ok(());
+    }
+    finds_a_loss(sweep(mutated(5), 3, "sync-ignored-once")).await
+}
