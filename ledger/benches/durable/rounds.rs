@@ -10,7 +10,7 @@ use ledger::Options;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    bare,
+    bare::{self, Bare},
     committers::{self, Slice},
     group::Group,
     ours::{Issued, Records},
@@ -32,8 +32,10 @@ pub(crate) enum Contestant {
     Redb,
     /// SQLite.
     Sqlite,
-    /// The disk itself.
+    /// The disk itself, in a loop.
     Bare,
+    /// The disk itself, behind a thread.
+    BareThread,
 }
 
 /// What came of all turns of one contestant.
@@ -54,6 +56,7 @@ impl Contestant {
             Self::Redb => "redb",
             Self::Sqlite => "SQLite WAL FULL",
             Self::Bare => "bare write + fdatasync",
+            Self::BareThread => "bare, behind a thread",
         }
     }
 
@@ -65,11 +68,17 @@ impl Contestant {
 
 /// Measures everybody with `tasks` tasks below `dir`.
 pub(crate) fn run(dir: &Path, tasks: usize, rounds: usize, length: Duration) -> Result<Vec<Turns>> {
-    use Contestant::{Bare, Ours, OursUnits, Redb, Sled, Sqlite};
-    let mut all = vec![Ours, OursUnits, Sled, Redb, Sqlite];
+    let mut all = vec![
+        Contestant::Ours,
+        Contestant::OursUnits,
+        Contestant::Sled,
+        Contestant::Redb,
+        Contestant::Sqlite,
+        Contestant::BareThread,
+    ];
     if tasks == 1 {
         // Many tasks share a sync; one is what can be compared with a loop.
-        all.push(Bare);
+        all.push(Contestant::Bare);
     }
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     let mut turns: Vec<Turns> =
@@ -113,6 +122,10 @@ fn take(turn: &mut Turns, runtime: &Runtime, dir: &Path, tasks: usize, length: D
             let group = Group::start(Sqlite::open(&dir, cache)?);
             runtime.block_on(committers::slice(group, tasks, length, next))
         }
-        Contestant::Bare => bare::slice(&dir, length),
+        Contestant::Bare => bare::slice(Bare::open(&dir)?, length),
+        Contestant::BareThread => {
+            let group = Group::start(Bare::open(&dir)?);
+            runtime.block_on(committers::slice(group, tasks, length, next))
+        }
     }
 }
