@@ -162,14 +162,16 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
         Ok(match (self.look()?, identity) {
             (Next::Send(_), Some(identity)) if fence_in.is_zero() => Step::LookAfter(identity),
             (Next::Send(ids), _) => Step::Say(ids),
-            (Next::Rest(rest), Some(identity)) if self.mind.link() == &LinkState::Up => {
-                if fence_in.is_zero() {
-                    Step::LookAfter(identity)
-                } else {
+            (Next::Rest(rest), None) => Step::Rest(rest),
+            (Next::Rest(rest), Some(identity)) => match self.mind.link() {
+                // Nothing waits, and a probe is due.
+                LinkState::Down { .. } if rest.is_none() => Step::LookAfter(identity),
+                LinkState::Down { .. } => Step::Rest(rest),
+                LinkState::Up | LinkState::Unknown if fence_in.is_zero() => Step::LookAfter(identity),
+                LinkState::Up | LinkState::Unknown => {
                     Step::Rest(Some(rest.map_or(fence_in, |rest| rest.min(fence_in))))
                 }
-            }
-            (Next::Rest(rest), _) => Step::Rest(rest),
+            },
         })
     }
 

@@ -13,7 +13,7 @@ use std::{
 use keys::{KeyError, write_private};
 use ledger::{
     CommitError, Decision, Ledger, Options, ReadError, Seq, Stamp, View,
-    audit::{Copied, copy, records},
+    audit::{Copied, Tail, copy, records},
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -101,7 +101,7 @@ pub(crate) fn backup(from: &Path, to: &Path, now: OffsetDateTime) -> Result<(Lab
     make_dir(&target.journal())?;
     copy_files(&from, &target)?;
     let before = read_label(to).ok();
-    let copied = copy(&journal, &target.journal())?;
+    let copied = copy(&journal, &target.journal(), Tail::Durable)?;
     if let Some(before) = before.filter(|before| before.seq > copied.last) {
         return Err(BackupError::Later { dir: to.to_owned(), theirs: before.seq, ours: copied.last });
     }
@@ -125,7 +125,7 @@ pub(crate) async fn restore(
     }
     let (source, target) = (StateDir::new(from), StateDir::new(to));
     make_dir(&target.journal())?;
-    let copied = copy(&source.journal(), &target.journal())?;
+    let copied = copy(&source.journal(), &target.journal(), Tail::Whole)?;
     if copied.last < label.seq || (copied.last == label.seq && hex::encode(copied.head) != label.head) {
         let why = format!("its journal ends at frame {}, its label says {}", copied.last, label.seq);
         return Err(BackupError::NoBackup { dir: from.to_owned(), why });

@@ -1,4 +1,4 @@
-//! A copy of a journal, taken while it is being written.
+//! A copy of a journal, also while it is being written.
 //!
 //! Segments that are full never change: they are copied once. Of the one that is being written, everything up to the last
 //! frame that was known to be on disk is taken, so that a copy never holds what the journal itself may still lose.
@@ -19,6 +19,15 @@ use crate::{
     window::Window,
 };
 
+/// How much is copied of the segment that was written last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tail {
+    /// Up to the last frame that was known to be on disk: somebody may be writing.
+    Durable,
+    /// All of it: nobody writes, as in a copy.
+    Whole,
+}
+
 /// What a copy holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copied {
@@ -33,7 +42,7 @@ pub struct Copied {
 /// Brings the copy in `to` up to the journal in `from`, and checks every frame of it.
 ///
 /// What is in `to` has to be an earlier copy of the same journal, or nothing.
-pub fn copy(from: &Path, to: &Path) -> Result<Copied, OpenError> {
+pub fn copy(from: &Path, to: &Path, tail: Tail) -> Result<Copied, OpenError> {
     let firsts = segment::list(from)?;
     let copied = segment::list(to)?;
     let mut segments = 0;
@@ -44,7 +53,8 @@ pub fn copy(from: &Path, to: &Path) -> Result<Copied, OpenError> {
         if sealed && copied.iter().any(|&later| later > first) && same_length(&source, &target) {
             continue;
         }
-        let end = if sealed { None } else { Some(durable_end(from, first, i > 0)?) };
+        let whole = sealed || tail == Tail::Whole;
+        let end = if whole { None } else { Some(durable_end(from, first, i > 0)?) };
         if end.is_some_and(|end| end == segment::HEADER as u64) && i > 0 {
             // Nothing that is known to be on disk is in it yet.
             break;

@@ -14,7 +14,7 @@ mod scan;
 pub mod segment;
 mod window;
 
-pub use copy::{Copied, copy};
+pub use copy::{Copied, Tail, copy};
 pub use error::{OpenError, ReadError, WriteError};
 pub use frame::{Frame, Hash, MAX_PAYLOAD, Seq};
 pub use journal::{Journal, Options, Verified};

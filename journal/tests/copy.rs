@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use journal::{Journal, OpenError, Options, copy, read};
+use journal::{Journal, OpenError, Options, Tail, copy, read};
 use tempfile::TempDir;
 
 const SMALL: Options = Options { segment_bytes: 4096 };
@@ -24,20 +24,27 @@ fn a_copy_holds_what_was_known_to_be_on_disk_and_grows() {
     let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let mut journal = Journal::open(from.path(), SMALL).unwrap();
     write(&mut journal, 1);
-    assert_eq!(copy(from.path(), to.path()).unwrap().last, 0, "nobody says yet that it is on disk");
+    assert_eq!(
+        copy(from.path(), to.path(), Tail::Durable).unwrap().last,
+        0,
+        "nobody says yet that it is on disk"
+    );
     journal.mark().unwrap();
-    let first = copy(from.path(), to.path()).unwrap();
+    let first = copy(from.path(), to.path(), Tail::Durable).unwrap();
     assert_eq!((first.last, first.segments), (1, 1));
     write(&mut journal, 40);
     journal.mark().unwrap();
-    let second = copy(from.path(), to.path()).unwrap();
+    let second = copy(from.path(), to.path(), Tail::Durable).unwrap();
     assert_eq!(second.last, 42, "all but the mark itself");
     assert!(second.segments > 3);
     write(&mut journal, 1);
     journal.mark().unwrap();
-    let third = copy(from.path(), to.path()).unwrap();
+    let third = copy(from.path(), to.path(), Tail::Durable).unwrap();
     assert_eq!(third.last, 44, "the mark before, and the frame");
     assert!(third.segments <= 2, "full segments are copied once: {third:?}");
+    // A copy of a copy lacks nothing: there is no writer who might lose it.
+    let again = TempDir::new().unwrap();
+    assert_eq!(copy(to.path(), again.path(), Tail::Whole).unwrap().head, third.head);
     // The copy is a journal like any other, and goes on by itself.
     let mut other = Journal::open(to.path(), SMALL).unwrap();
     assert_eq!(other.head(), third.head);
@@ -56,7 +63,7 @@ fn a_copy_of_what_is_damaged_is_refused() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[700] ^= 1;
     fs::write(&path, bytes).unwrap();
-    assert!(matches!(copy(from.path(), to.path()), Err(OpenError::Damaged { .. })));
+    assert!(matches!(copy(from.path(), to.path(), Tail::Durable), Err(OpenError::Damaged { .. })));
 }
 
 #[test]
@@ -69,6 +76,6 @@ fn a_copy_of_another_journal_is_not_overwritten_unnoticed() {
     write(&mut journal, 40);
     another.mark().unwrap();
     journal.mark().unwrap();
-    copy(other.path(), to.path()).unwrap();
-    assert!(copy(from.path(), to.path()).is_err(), "the seams do not fit");
+    copy(other.path(), to.path(), Tail::Durable).unwrap();
+    assert!(copy(from.path(), to.path(), Tail::Durable).is_err(), "the seams do not fit");
 }

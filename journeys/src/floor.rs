@@ -23,11 +23,25 @@ pub struct Floor {
 impl Floor {
     /// Makes an appliance in `dir` with the lines L1 to L3; `more` is added to its configuration.
     pub fn init(dir: &Path, more: &str) -> Result<Self> {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let passphrase = dir.join("passphrase");
         keys::write_private(&passphrase, b"correct horse battery staple\n")?;
         let state = dir.join("box");
         run("edge", &["init", "--state", text(&state)?, "--passphrase-file", text(&passphrase)?])?;
+        Self::around(dir, more)
+    }
+
+    /// Makes an appliance in `dir` of the backup in `backup`.
+    pub fn restore(dir: &Path, backup: &Path, more: &str) -> Result<Self> {
+        fs::create_dir_all(dir)?;
+        keys::write_private(&dir.join("passphrase"), b"correct horse battery staple\n")?;
+        run("edge", &["restore", text(backup)?, "--state", text(&dir.join("box"))?])?;
+        Self::around(dir, more)
+    }
+
+    /// The configuration of an appliance, and a client for it.
+    fn around(dir: &Path, more: &str) -> Result<Self> {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let (passphrase, state) = (dir.join("passphrase"), dir.join("box"));
         // A port of its own that stays the same over restarts.
         let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let lines: String = ["L1", "L2", "L3"]
@@ -59,6 +73,18 @@ impl Floor {
         let printed =
             run("edge", &["token", "new", "--state", text(&state)?, "--role", role, "--name", name])?;
         Ok(printed.trim().to_owned())
+    }
+
+    /// The state folder.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.dir.join("box")
+    }
+
+    /// Runs `edge WORDS --state …` to its end and returns what it printed.
+    pub fn edge(&self, words: &[&str]) -> Result<String> {
+        let state = self.state();
+        run("edge", &[words, &["--state", text(&state)?]].concat())
     }
 
     /// An address of it.

@@ -90,6 +90,11 @@ impl Running {
         Ok(self.child.wait()?)
     }
 
+    /// Waits until it ends by itself.
+    pub fn wait(mut self) -> Result<ExitStatus> {
+        Ok(self.child.wait()?)
+    }
+
     /// Sends a signal by name, as `kill -NAME` does.
     pub fn signal(&self, name: &str) -> Result<()> {
         let status =

@@ -14,7 +14,7 @@ use crate::{
     merkle,
 };
 
-pub use journal::{Copied, OpenError as CopyError, copy};
+pub use journal::{Copied, OpenError as CopyError, Tail, copy};
 
 /// What a journal was found to be.
 #[derive(Debug, Clone)]
