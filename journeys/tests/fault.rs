@@ -5,7 +5,7 @@
 
 use anyhow::{Result, ensure};
 use journeys::{
-    fault::{Common, Fs, Harness, IoSweep, Kill, PowerCut, Report, missing},
+    fault::{Common, Corrupt, Fs, Harness, IoSweep, Kill, PowerCut, Rebuild, Report, missing},
     tools::{Tool, find},
 };
 use tokio::sync::Mutex;
@@ -119,4 +119,20 @@ async fn a_failing_storage_call_finds_out_who_does_not_look() -> Result<()> {
         return Ok(());
     }
     finds_a_loss(sweep(mutated(5), 3, "sync-ignored-once")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_files_are_noticed_or_do_no_harm() -> Result<()> {
+    let report = clean(Harness::Corrupt(Corrupt { common: common(300) })).await?;
+    ensure!(
+        report.figure("refused") > 50 && report.figure("index_rebuilt") > 10,
+        "hardly anything was damaged"
+    );
+    finds_a_loss(Harness::Corrupt(Corrupt { common: mutated(2) })).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_comes_back_as_it_was() -> Result<()> {
+    clean(Harness::Rebuild(Rebuild { common: common(10) })).await?;
+    finds_a_loss(Harness::Rebuild(Rebuild { common: mutated(2) })).await
 }

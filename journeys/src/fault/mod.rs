@@ -5,7 +5,9 @@
 //! then find a loss, or it proves nothing.
 
 mod bench;
+mod books;
 mod check;
+mod corrupt;
 mod daemon;
 mod fill;
 mod io_sweep;
@@ -13,6 +15,7 @@ mod kill;
 mod load;
 mod mount;
 mod power_cut;
+mod rebuild;
 mod report;
 mod scene;
 mod shim;
@@ -23,10 +26,12 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 pub use crate::fault::{
+    corrupt::Corrupt,
     io_sweep::IoSweep,
     kill::Kill,
     mount::{Fs, missing},
     power_cut::PowerCut,
+    rebuild::Rebuild,
     report::{Report, Violation},
     shim::compiler,
 };
@@ -54,6 +59,10 @@ pub enum Harness {
     PowerCut(PowerCut),
     /// Makes the n-th storage call fail, for every n and in every way.
     IoSweep(IoSweep),
+    /// Damages files: every damage has to be noticed, or to do no harm.
+    Corrupt(Corrupt),
+    /// Takes the index away: it has to come back as it was.
+    Rebuild(Rebuild),
 }
 
 impl Harness {
@@ -67,6 +76,8 @@ impl Harness {
             Self::Kill(kill) => kill.run().await,
             Self::PowerCut(cut) => cut.run().await,
             Self::IoSweep(sweep) => sweep.run().await,
+            Self::Corrupt(corrupt) => corrupt.run().await,
+            Self::Rebuild(rebuild) => rebuild.run().await,
         }
     }
 }
