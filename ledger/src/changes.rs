@@ -1,29 +1,28 @@
 //! State as a decision and an event see it: the index, overlaid with what the running batch has changed.
 
-use std::{
-    cell::RefCell,
-    collections::{HashMap, HashSet},
-};
+use std::{cell::RefCell, collections::HashSet};
 
 use journal::Seq;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     error::ReadError,
-    index::{Index, Stored},
+    index::Index,
+    tree::{Batch, Stored},
 };
 
 /// What a batch has changed so far.
 #[derive(Debug, Default)]
-pub(crate) struct Overlay(HashMap<Vec<u8>, Option<Stored>>);
+pub(crate) struct Overlay(Batch);
 
 impl Overlay {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&Stored>)> {
-        self.0.iter().map(|(key, value)| (key.as_slice(), value.as_ref()))
+    /// The changes, for the index.
+    pub(crate) fn into_batch(self) -> Batch {
+        self.0
     }
 }
 
@@ -60,14 +59,16 @@ impl<'a> View<'a> {
 
 /// Reads state by key and changes it, on behalf of one frame.
 ///
-/// A frame is applied once: where the index already holds what this frame or a later one wrote under a key,
-/// [`Changes::put`], [`Changes::remove`] and [`Changes::add`] leave it alone.
+/// A frame is applied once: where the index already holds what this frame or a later one wrote under a key, as it may
+/// while it is caught up, [`Changes::put`], [`Changes::remove`] and [`Changes::add`] leave it alone.
 #[derive(Debug)]
 pub struct Changes<'a> {
     index: &'a Index,
     overlay: &'a mut Overlay,
     failure: &'a RefCell<Option<ReadError>>,
     seq: Seq,
+    /// The last frame that the index may hold already; 0 while living.
+    reach: Seq,
     /// The keys that this frame has changed already, and may change again.
     touched: HashSet<Vec<u8>>,
 }
@@ -78,8 +79,9 @@ impl<'a> Changes<'a> {
         overlay: &'a mut Overlay,
         failure: &'a RefCell<Option<ReadError>>,
         seq: Seq,
+        reach: Seq,
     ) -> Self {
-        Self { index, overlay, failure, seq, touched: HashSet::new() }
+        Self { index, overlay, failure, seq, reach, touched: HashSet::new() }
     }
 
     /// Returns the record under `key`.
@@ -99,7 +101,8 @@ impl<'a> Changes<'a> {
     /// An event that derives a change from the record asks this first.
     #[must_use]
     pub fn includes(&self, key: &[u8]) -> bool {
-        !self.touched.contains(key)
+        self.seq <= self.reach
+            && !self.touched.contains(key)
             && stored(self.index, self.overlay, self.failure, key).is_some_and(|(seq, _)| seq >= self.seq)
     }
 
@@ -122,7 +125,9 @@ impl<'a> Changes<'a> {
 
     fn set(&mut self, key: &[u8], value: impl FnOnce(Seq) -> Option<Stored>) {
         if !self.includes(key) {
-            self.touched.insert(key.to_vec());
+            if self.seq <= self.reach {
+                self.touched.insert(key.to_vec());
+            }
             self.overlay.0.insert(key.to_vec(), value(self.seq));
         }
     }

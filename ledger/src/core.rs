@@ -1,7 +1,7 @@
 //! A group commit, from decisions to answers, without a thread.
 //!
 //! ```text
-//! decide each ─▶ stage frames, apply to the overlay ─▶ one write, one fdatasync ─▶ index in one batch ─▶ answer each
+//! decide each ─▶ stage frames, apply to the overlay ─▶ one write, one fdatasync ─▶ overlay into the index ─▶ answer each
 //! ```
 //!
 //! A failed read, write or sync latches: this value then refuses everything, with the reason.
@@ -20,6 +20,7 @@ use crate::{
     event::{Applied, Entry, Event, IndexCheckpoint, Payload, Signed, Stamp},
     index::Index,
     space::Space,
+    tree::Tree,
 };
 
 /// How many frames may be written before a checkpoint is signed over them.
@@ -165,7 +166,7 @@ impl Core {
             match self.stage(&stamp, &events) {
                 Ok(frame) => {
                     let at = Applied { seq: frame.seq, at: stamp.at, actor: &stamp.actor, frame };
-                    apply(&events, &at, &mut Changes::new(&self.index, &mut overlay, &failure, frame.seq));
+                    apply(&events, &at, &mut Changes::new(&self.index, &mut overlay, &failure, frame.seq, 0));
                     let hash = self.journal.head();
                     entries.push(Arc::new(Entry {
                         seq: frame.seq,
@@ -187,7 +188,7 @@ impl Core {
             return Vec::new();
         }
         // On disk: from here on every answer is yes, even if the index now fails.
-        if let Err(error) = self.index_batch(&overlay, entries.last().map(|entry| (entry.seq, entry.hash))) {
+        if let Err(error) = self.index_batch(overlay, entries.last().map(|entry| (entry.seq, entry.hash))) {
             self.doubt_index(&error);
         }
         for (turn, fate) in turns.into_iter().zip(fates) {
@@ -209,19 +210,29 @@ impl Core {
         }
     }
 
-    /// Forces the index to disk and says so in the journal, so that a restart need not replay what is there.
-    pub(crate) fn checkpoint(&mut self) {
+    /// Has the index forced to disk, beside the commits.
+    pub(crate) fn want_checkpoint(&mut self) {
         self.space.restock();
-        if self.failed.is_some() || self.checkpoint == self.applied || self.space.make_room().is_err() {
+        if self.failed.is_none() && self.checkpoint < self.applied && self.space.make_room().is_ok() {
+            self.index.want_sync();
+        }
+    }
+
+    /// Says in the journal how far the index is on disk, if that is news: a restart need not replay what is there.
+    pub(crate) fn checkpoint(&mut self) {
+        if self.failed.is_some() {
             return;
         }
-        if let Err(error) = self.index.sync() {
-            self.doubt_index(&error);
-            return;
-        }
-        let own = IndexCheckpoint { index_checkpoint: self.applied };
-        match self.write_own(&own) {
-            Ok(()) => self.checkpoint = self.applied,
+        let synced = match self.index.synced() {
+            Ok(synced) if synced > self.checkpoint => synced,
+            Ok(_) => return,
+            Err(error) => {
+                self.doubt_index(&error);
+                return;
+            }
+        };
+        match self.write_own(&IndexCheckpoint { index_checkpoint: synced }) {
+            Ok(()) => self.checkpoint = synced,
             // The next segment waits for space; so does the checkpoint, which is only a convenience.
             Err(Unavailable::Full { .. }) => {}
             Err(why) => self.latch(why),
@@ -257,13 +268,16 @@ impl Core {
         }
     }
 
-    /// Nothing will be committed any more: what is left is a whole index, to be sealed once everybody has let go of it.
+    /// Nothing will be committed any more: what is left is an index on disk, and a journal that says so.
     pub(crate) fn end(&mut self) {
+        if self.failed.is_none()
+            && self.checkpoint < self.applied
+            && let Err(error) = self.space.make_room().map_or(Ok(()), |()| self.index.sync())
+        {
+            self.doubt_index(&error);
+        }
         self.checkpoint();
         self.mark();
-        if self.failed.is_none() && self.checkpoint == self.applied {
-            self.index.whole();
-        }
     }
 
     /// Somebody has read nonsense from the index.
@@ -271,7 +285,7 @@ impl Core {
         let why = format!("{error}; the index is set aside, and rebuilt at the next start");
         if matches!(error, ReadError::Index { .. }) {
             // Under its new name nobody takes it for an index, whatever happens now.
-            let _ = Index::set_aside(self.index.dir());
+            let _ = Tree::set_aside(self.index.dir());
         }
         let why = Unavailable::Failed { why };
         self.latch(why.clone());
@@ -311,12 +325,12 @@ impl Core {
         Ok(frame)
     }
 
-    fn index_batch(&mut self, overlay: &Overlay, last: Option<(Seq, Hash)>) -> Result<(), ReadError> {
+    fn index_batch(&mut self, overlay: Overlay, last: Option<(Seq, Hash)>) -> Result<(), ReadError> {
         let Some((last, hash)) = last else {
             debug_assert!(overlay.is_empty(), "only events change the overlay");
             return Ok(());
         };
-        self.index.write(Box::new(overlay.iter()), last, &hash)?;
+        self.index.write(overlay.into_batch(), (last, &hash))?;
         self.applied = last;
         Ok(())
     }

@@ -1,151 +1,112 @@
-//! The one door to sled: a tree of small records that can be rebuilt from the journal.
+//! The index: a tree on disk, and what was changed so recently that it is not in the tree yet.
 //!
-//! A value is the number of the frame that last changed it (8 bytes, big-endian) and then JSON.
-//! One batch per group commit also sets `applied`, so the tree is always the state after some frame.
-//! sled's own `flush` does not survive a power cut, so a checkpoint syncs its file ourselves.
-//! Beside the folder lie `index.version`, the rules that it was built by, and, once it is closed, its seal.
+//! ```text
+//! commit ─▶ recent (memory) ─▶ one thread, some changes at a time ─▶ Tree
+//! read   ─▶ recent, else what is just being written, else Tree
+//! ```
+//!
+//! A commit is safe in the journal before it comes here, so nobody waits for the tree: changes are gathered in memory,
+//! what is changed often is written once, and a reader sees both as one.
 
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    ops::Bound,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+    time::Duration,
 };
 
-use aws_lc_rs::digest::{Context, SHA256};
 use journal::{Hash, Seq};
-use tracing::warn;
 
 use crate::{
-    error::{OpenError, ReadError},
-    seal,
+    error::ReadError,
+    tree::{Batch, Reach, Stored, Tree},
 };
-
-/// Key of the last frame that the tree holds: its number and its hash. No program key starts with a zero byte.
-const APPLIED: &[u8] = b"\0applied";
-
-/// A stored value: who wrote it last, and the JSON.
-pub(crate) type Stored = (Seq, Vec<u8>);
 
 /// A key and the JSON under it.
 pub(crate) type Found = (Vec<u8>, Vec<u8>);
 
-/// What a group commit changes: key to value, or to nothing.
-pub(crate) type Batch<'a> = Box<dyn Iterator<Item = (&'a [u8], Option<&'a Stored>)> + 'a>;
+/// How many changes are gathered before they are written, unless somebody waits for them.
+const GATHERED: usize = 2048;
+/// How long they are gathered.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// How many changes may be in memory; whoever brings more waits for the tree.
+const MOST: usize = 16_384;
 
-/// The tree. Cheap to clone; once the last clone is gone, a tree that was closed in good order is sealed.
+/// The index. Cheap to clone; all clones are the same index.
 #[derive(Debug, Clone)]
-pub(crate) struct Index(Arc<Opened>);
+pub(crate) struct Index(Arc<Handle>);
 
-/// The fields are dropped in this order: first sled, then the seal is put.
+/// Its last owner waits for the thread, and with it for the tree to be closed.
 #[derive(Debug)]
-struct Opened {
-    db: sled::Db,
-    seal: SealAtEnd,
+struct Handle {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
-struct SealAtEnd {
-    dir: PathBuf,
-    whole: AtomicBool,
+struct Shared {
+    tree: Tree,
+    state: Mutex<State>,
+    turned: Condvar,
 }
 
-impl Drop for SealAtEnd {
-    fn drop(&mut self) {
-        if self.whole.load(Ordering::Acquire)
-            && let Err(error) = seal::put(&self.dir)
-        {
-            // The next start then knows no more of it than after a kill.
-            warn!(%error, "the index could not be sealed");
-        }
-    }
+#[derive(Debug, Default)]
+struct State {
+    recent: Batch,
+    /// What is being written to the tree now.
+    writing: Arc<Batch>,
+    /// The last frame whose changes came here.
+    reach: Option<Reach>,
+    /// The last frame whose changes are in the tree.
+    written: Seq,
+    /// The last frame up to which the tree is known to be on disk.
+    synced: Seq,
+    /// Somebody wants the tree to be on disk.
+    sync: bool,
+    /// Somebody waits for everything to be in the tree.
+    drain: bool,
+    stop: bool,
+    failed: Option<String>,
 }
 
 impl Index {
-    /// Opens the tree in `dir`; an `Err` means that it has to be rebuilt.
+    /// Opens the index in `dir`; an `Err` means that it has to be rebuilt.
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, String> {
-        remove_interrupted_snapshots(dir).map_err(|error| error.to_string())?;
-        let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
-        let db = config.open().map_err(|error| error.to_string())?;
-        let seal = SealAtEnd { dir: dir.to_owned(), whole: AtomicBool::new(false) };
-        Ok(Self(Arc::new(Opened { db, seal })))
-    }
-
-    /// The rules that the tree in `dir` was built by; `None` where there is none, or nobody knows.
-    pub(crate) fn version(dir: &Path) -> io::Result<Option<u32>> {
-        match fs::read_to_string(dir.with_extension("version")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            text => Ok(text?.trim().parse().ok()),
-        }
-    }
-
-    /// Says by which rules the tree in `dir` is built.
-    pub(crate) fn set_version(dir: &Path, version: u32) -> io::Result<()> {
-        let path = dir.with_extension("version");
-        let draft = path.with_extension("version.tmp");
-        fs::write(&draft, format!("{version}\n"))?;
-        fs::File::open(&draft)?.sync_all()?;
-        fs::rename(&draft, &path)
-    }
-
-    /// Moves an unusable index out of the way; it is kept, until the next one, for whoever wants to know why.
-    pub(crate) fn set_aside(dir: &Path) -> Result<(), OpenError> {
-        Self::forget_aside(dir)?;
-        match fs::rename(dir, dir.with_extension("unusable")) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(OpenError::Io { path: dir.to_owned(), source })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Removes an index that was moved out of the way.
-    pub(crate) fn forget_aside(dir: &Path) -> Result<(), OpenError> {
-        let path = dir.with_extension("unusable");
-        match fs::remove_dir_all(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(OpenError::Io { path, source }),
-            _ => Ok(()),
-        }
-    }
-
-    /// The last frame that the tree holds, and its hash; `None` in a new one.
-    pub(crate) fn applied(&self) -> Result<Option<(Seq, Hash)>, ReadError> {
-        let Some((seq, hash)) = self.get(APPLIED)? else { return Ok(None) };
-        let hash =
-            hash.try_into().map_err(|_| ReadError::index("the hash of its last frame is cut short"))?;
-        Ok(Some((seq, hash)))
+        let tree = Tree::open(dir, cache_bytes)?;
+        let reach = tree.applied().map_err(|error| error.to_string())?;
+        let written = reach.map_or(0, |(seq, _)| seq);
+        let state = Mutex::new(State { reach, written, ..State::default() });
+        let shared = Arc::new(Shared { tree, state, turned: Condvar::new() });
+        let work = shared.clone();
+        let thread = thread::Builder::new().name("ledger-index".to_owned()).spawn(move || work.run());
+        let thread = Some(thread.map_err(|error| error.to_string())?);
+        Ok(Self(Arc::new(Handle { shared, thread })))
     }
 
     /// Its folder.
     pub(crate) fn dir(&self) -> &Path {
-        &self.0.seal.dir
+        self.0.shared.tree.dir()
     }
 
-    /// Nothing will be written any more, and everything that was is on disk.
-    pub(crate) fn whole(&self) {
-        self.0.seal.whole.store(true, Ordering::Release);
-    }
-
-    /// SHA-256 over every record, in the order of the keys: the same for every index that was built from the same frames.
-    pub(crate) fn fingerprint(&self) -> Result<Hash, ReadError> {
-        let mut context = Context::new(&SHA256);
-        for record in self.0.db.iter() {
-            let (key, value) = record.map_err(ReadError::index)?;
-            for part in [&key, &value] {
-                context.update(&(part.len() as u64).to_be_bytes());
-                context.update(part);
-            }
-        }
-        let mut hash = [0; 32];
-        hash.copy_from_slice(context.finish().as_ref());
-        Ok(hash)
+    /// The last frame that it holds; `None` in a new one.
+    pub(crate) fn reach(&self) -> Option<Reach> {
+        self.0.shared.lock().reach
     }
 
     /// Returns what is stored under `key`.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Stored>, ReadError> {
-        self.0.db.get(key).map_err(ReadError::index)?.map(|value| unpack(&value)).transpose()
+        let shared = &self.0.shared;
+        {
+            let state = shared.lock();
+            state.check()?;
+            if let Some(found) = state.recent.get(key).or_else(|| state.writing.get(key)) {
+                return Ok(found.clone());
+            }
+        }
+        // What was written to the tree meanwhile is there.
+        shared.tree.get(key)
     }
 
     /// Returns up to `limit` records whose key starts with `prefix`, in key order, starting behind `after`.
@@ -155,59 +116,286 @@ impl Index {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Found>, ReadError> {
-        let start = after.map_or_else(|| prefix.to_vec(), |after| [after, &[0]].concat());
         let mut found = Vec::new();
-        for record in self.0.db.range(start..) {
-            let (key, value) = record.map_err(ReadError::index)?;
-            if found.len() == limit || !key.starts_with(prefix) {
-                break;
-            }
-            found.push((key.to_vec(), unpack(&value)?.1));
+        let mut from = match after {
+            Some(after) => Bound::Excluded(after.to_vec()),
+            None => Bound::Included(prefix.to_vec()),
+        };
+        while found.len() < limit {
+            let (recent, end) = self.0.shared.recent(prefix, &from, limit - found.len())?;
+            let to = end.as_ref().map_or(Bound::Unbounded, |end| Bound::Included(end.as_slice()));
+            self.0.shared.merge(prefix, (bound(&from), to), recent, limit, &mut found)?;
+            let Some(end) = end else { break };
+            from = Bound::Excluded(end);
         }
         Ok(found)
     }
 
-    /// Applies a group commit in one step, after which the tree is the state after frame `applied`, whose hash is `hash`.
-    pub(crate) fn write(&self, changes: Batch<'_>, applied: Seq, hash: &Hash) -> Result<(), ReadError> {
-        let mut batch = sled::Batch::default();
-        for (key, value) in changes {
-            match value {
-                Some((seq, json)) => batch.insert(key, pack(*seq, json)),
-                None => batch.remove(key),
-            }
+    /// Takes the changes of frames up to `reach`, all of them or, after a crash, none.
+    ///
+    /// Waits only where the tree falls behind by more than memory is meant to hold.
+    pub(crate) fn write(&self, changes: Batch, reach: (Seq, &Hash)) -> Result<(), ReadError> {
+        let shared = &self.0.shared;
+        let mut state = shared.lock();
+        while state.recent.len() > MOST && state.failed.is_none() {
+            state = shared.wait(state);
         }
-        batch.insert(APPLIED, pack(applied, hash));
-        self.0.db.apply_batch(batch).map_err(ReadError::index)
+        state.check()?;
+        state.recent.extend(changes);
+        state.reach = Some((reach.0, *reach.1));
+        drop(state);
+        shared.turned.notify_all();
+        Ok(())
     }
 
-    /// Forces the tree to disk: sled's flush, then a real sync of its file.
+    /// Asks for the tree to be forced to disk; [`Index::synced`] tells when and how far that was done.
+    pub(crate) fn want_sync(&self) {
+        self.0.shared.lock().sync = true;
+        self.0.shared.turned.notify_all();
+    }
+
+    /// The last frame up to which the tree is known to be on disk, since it was opened.
+    pub(crate) fn synced(&self) -> Result<Seq, ReadError> {
+        let state = self.0.shared.lock();
+        state.check()?;
+        Ok(state.synced)
+    }
+
+    /// Forces everything to disk, and waits for it.
     pub(crate) fn sync(&self) -> Result<(), ReadError> {
-        self.0.db.flush().map_err(ReadError::index)?;
-        let sync = |name: &str| fs::File::open(self.0.seal.dir.join(name)).and_then(|file| file.sync_all());
-        sync("db").and_then(|()| sync("conf")).and_then(|()| sync("")).map_err(ReadError::index)
+        let shared = &self.0.shared;
+        let mut state = shared.lock();
+        let wanted = state.reach.map_or(0, |(seq, _)| seq);
+        state.sync = true;
+        shared.turned.notify_all();
+        while (state.synced < wanted || state.sync) && state.failed.is_none() {
+            state = shared.wait(state);
+        }
+        state.check()
+    }
+
+    /// SHA-256 over every record: the same for every index that was built from the same frames.
+    pub(crate) fn fingerprint(&self) -> Result<Hash, ReadError> {
+        let shared = &self.0.shared;
+        let mut state = shared.lock();
+        let wanted = state.reach.map_or(0, |(seq, _)| seq);
+        while state.written < wanted && state.failed.is_none() {
+            state.drain = true;
+            shared.turned.notify_all();
+            state = shared.wait(state);
+        }
+        state.check()?;
+        drop(state);
+        shared.tree.fingerprint()
     }
 }
 
-/// A kill while sled writes a snapshot leaves a file that it later takes for a broken snapshot (spacejam/sled#1527).
-fn remove_interrupted_snapshots(dir: &Path) -> io::Result<()> {
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "generating") {
-            fs::remove_file(path)?;
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.lock().stop = true;
+        self.shared.turned.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic in it was caught, and told as a failure.
+            let _ = thread.join();
         }
     }
-    Ok(())
 }
 
-fn pack(seq: Seq, json: &[u8]) -> Vec<u8> {
-    [&seq.to_be_bytes(), json].concat()
+impl State {
+    fn check(&self) -> Result<(), ReadError> {
+        self.failed.as_ref().map_or(Ok(()), |why| Err(ReadError::index(why)))
+    }
 }
 
-fn unpack(value: &[u8]) -> Result<Stored, ReadError> {
-    let (seq, json) = value.split_first_chunk::<8>().ok_or_else(|| ReadError::index("a record cut short"))?;
-    Ok((Seq::from_be_bytes(*seq), json.to_vec()))
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.turned.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what comes, until it is told to stop and nothing is left, or the tree fails.
+    fn run(&self) {
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            while self.turn()? {}
+            Ok::<_, ReadError>(())
+        }));
+        let why = match worked {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "sled panics".to_owned(),
+        };
+        self.lock().failed = Some(why);
+        self.turned.notify_all();
+    }
+
+    /// Writes once; `false` when there is nothing more to do for ever.
+    fn turn(&self) -> Result<bool, ReadError> {
+        let mut state = self.lock();
+        while state.recent.is_empty() && !state.sync && !state.drain && !state.stop {
+            state = self.wait(state);
+        }
+        if state.recent.len() < GATHERED && !state.sync && !state.drain && !state.stop {
+            let hurry = |state: &mut State| {
+                state.recent.len() < GATHERED && !state.sync && !state.drain && !state.stop
+            };
+            state = match self.turned.wait_timeout_while(state, PATIENCE, hurry) {
+                Ok((state, _)) => state,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+        let (sync, stop) = (std::mem::take(&mut state.sync), state.stop);
+        state.drain = false;
+        let reach = state.reach;
+        state.writing = Arc::new(std::mem::take(&mut state.recent));
+        let writing = state.writing.clone();
+        drop(state);
+        self.turned.notify_all();
+        if let Some(reach) = reach.filter(|_| !writing.is_empty()) {
+            self.tree.write(&writing, reach)?;
+        }
+        if sync {
+            self.tree.sync()?;
+        }
+        let mut state = self.lock();
+        state.writing = Arc::default();
+        state.written = reach.map_or(0, |(seq, _)| seq);
+        if sync {
+            state.synced = state.written;
+        }
+        let more = !stop || !state.recent.is_empty();
+        drop(state);
+        self.turned.notify_all();
+        Ok(more)
+    }
+
+    /// The first changes in memory behind `from`: up to `limit`, and, where there may be more, the key of the last one.
+    fn recent(
+        &self,
+        prefix: &[u8],
+        from: &Bound<Vec<u8>>,
+        limit: usize,
+    ) -> Result<(Batch, Option<Vec<u8>>), ReadError> {
+        let state = self.lock();
+        state.check()?;
+        let mut found = Batch::new();
+        for layer in [&*state.writing, &state.recent] {
+            let range = layer.range::<[u8], _>((bound(from), Bound::Unbounded));
+            let mine = range.take_while(|(key, _)| key.starts_with(prefix)).take(limit);
+            found.extend(mine.map(|(key, value)| (key.clone(), value.clone())));
+        }
+        // Of two layers that both end early, only what lies before the nearer end is known.
+        let full = |layer: &Batch| {
+            let range = layer.range::<[u8], _>((bound(from), Bound::Unbounded));
+            range
+                .take_while(|(key, _)| key.starts_with(prefix))
+                .nth(limit.saturating_sub(1))
+                .map(|(key, _)| key.clone())
+        };
+        let end = [full(&state.writing), full(&state.recent)].into_iter().flatten().min();
+        if let Some(end) = &end {
+            found.retain(|key, _| key <= end);
+        }
+        Ok((found, end))
+    }
+
+    /// Adds what the tree holds in a range, as changed by `recent`, until `limit` is reached.
+    fn merge(
+        &self,
+        prefix: &[u8],
+        (from, to): (Bound<&[u8]>, Bound<&[u8]>),
+        recent: Batch,
+        limit: usize,
+        found: &mut Vec<Found>,
+    ) -> Result<(), ReadError> {
+        let mut recent = recent.into_iter().peekable();
+        self.tree.range(from, to, |key, (_, json)| {
+            if !key.starts_with(prefix) {
+                return false;
+            }
+            let mut changed = false;
+            while let Some((newer, value)) = recent.next_if(|(newer, _)| newer.as_slice() <= key) {
+                changed |= newer.as_slice() == key;
+                found.extend(value.map(|(_, json)| (newer, json)));
+            }
+            if !changed {
+                found.push((key.to_vec(), json));
+            }
+            found.len() < limit
+        })?;
+        for (newer, value) in recent {
+            found.extend(value.map(|(_, json)| (newer, json)));
+        }
+        found.truncate(limit);
+        Ok(())
+    }
+}
+
+fn bound(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+    match bound {
+        Bound::Included(key) => Bound::Included(key),
+        Bound::Excluded(key) => Bound::Excluded(key),
+        Bound::Unbounded => Bound::Unbounded,
+    }
+}
+
+/// The layers of a scan, for a test: what they come to is what a single map would show.
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn recent_changes_and_the_tree_read_as_one(
+            writes in prop::collection::vec(prop::collection::vec((0u8..24, any::<Option<u8>>()), 1..12), 1..12),
+            limit in 1usize..9,
+        ) {
+            let dir = TempDir::new().unwrap();
+            let index = Index::open(&dir.path().join("index"), 1 << 20).unwrap();
+            let mut model = BTreeMap::new();
+            for (n, write) in writes.iter().enumerate() {
+                let seq = n as u64 + 1;
+                let mut changes = Batch::new();
+                for (key, value) in write {
+                    // Two prefixes, so that a scan has neighbours.
+                    let key = format!("{}/{key:02}", if key % 2 == 0 { "a" } else { "b" }).into_bytes();
+                    changes.insert(key.clone(), value.map(|value| (seq, vec![value])));
+                    match value {
+                        Some(value) => model.insert(key, vec![*value]),
+                        None => model.remove(&key),
+                    };
+                }
+                index.write(changes, (seq, &[0; 32])).unwrap();
+                if n % 3 == 0 {
+                    index.fingerprint().unwrap();
+                }
+                let mut pages = Vec::new();
+                loop {
+                    let after = pages.last().map(|(key, _): &Found| key.clone());
+                    let page = index.scan(b"b/", after.as_deref(), limit).unwrap();
+                    prop_assert!(page.len() <= limit);
+                    if page.is_empty() { break }
+                    pages.extend(page);
+                }
+                let expected: Vec<Found> = model.iter().filter(|(key, _)| key.starts_with(b"b/")).map(|(key, value)| (key.clone(), value.clone())).collect();
+                prop_assert_eq!(&pages, &expected);
+                for (key, value) in &model {
+                    prop_assert_eq!(index.get(key).unwrap().map(|(_, json)| json), Some(value.clone()));
+                }
+            }
+            drop(index);
+            let index = Index::open(&dir.path().join("index"), 1 << 20).unwrap();
+            prop_assert_eq!(index.reach().map(|(seq, _)| seq), Some(writes.len() as u64));
+            prop_assert_eq!(index.scan(b"", None, usize::MAX).unwrap().into_iter().filter(|(key, _)| key[0] != 0).collect::<BTreeMap<_, _>>(), model);
+        }
+    }
 }

@@ -19,8 +19,8 @@ mod index;
 mod ledger;
 pub mod merkle;
 mod recovery;
-mod seal;
 mod space;
+mod tree;
 mod writer;
 
 pub use journal::{FrameRef, Hash, Seq};

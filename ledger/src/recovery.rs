@@ -13,8 +13,8 @@ use crate::{
     event::{Applied, Event, Kind, Said},
     index::Index,
     ledger::Options,
-    seal,
     space::Space,
+    tree::{Reach, Tree},
 };
 
 /// How many frames are applied to the index in one batch.
@@ -76,7 +76,7 @@ impl Known {
 pub(crate) fn open<E: Event>(dir: &Path, options: &Options) -> Result<Core, OpenError> {
     let index_dir = dir.join("index");
     let io = |source| OpenError::Io { path: index_dir.clone(), source };
-    let version = Index::version(&index_dir).map_err(io)?;
+    let version = Tree::version(&index_dir).map_err(io)?;
     if let Some(found) = version.filter(|found| *found > E::INDEX_VERSION) {
         return Err(OpenError::Newer { index_dir, found, ours: E::INDEX_VERSION });
     }
@@ -95,15 +95,15 @@ pub(crate) fn open<E: Event>(dir: &Path, options: &Options) -> Result<Core, Open
     // On a full disk not even the index opens, so the ballast goes first; if that is not enough, the opening tells.
     let _ = space.make_room();
     let usable = usable::<E>(&index_dir, options.cache_bytes, version, checkpoint);
-    if let Ok((_, Some((applied, _)))) = &usable
-        && *applied > last_events
+    if let Ok(index) = &usable
+        && let Some((index, _)) = index.reach().filter(|(reach, _)| *reach > last_events)
     {
-        let (index, journal) = (*applied, verified.end().last);
+        let journal = verified.end().last;
         return Err(OpenError::IndexAhead { index_dir, index, journal_dir, journal });
     }
     let journal = verified.begin()?;
-    let usable = usable.and_then(|(index, applied)| {
-        check_ancestry(&journal, applied, known.events)?;
+    let usable = usable.and_then(|index| {
+        check_ancestry(&journal, index.reach(), known.events)?;
         Ok(index)
     });
     let (index, checkpoint) = match usable {
@@ -112,10 +112,10 @@ pub(crate) fn open<E: Event>(dir: &Path, options: &Options) -> Result<Core, Open
             if index_dir.exists() {
                 warn!(why, "the index is set aside and rebuilt from the journal");
             }
-            Index::set_aside(&index_dir)?;
+            Tree::set_aside(&index_dir)?;
             if space.above_floor().is_err() {
                 // Nobody wants to know so much that there is no room for the new one.
-                Index::forget_aside(&index_dir)?;
+                Tree::forget_aside(&index_dir)?;
             }
             (new::<E>(&index_dir, options.cache_bytes)?, 0)
         }
@@ -129,36 +129,29 @@ pub(crate) fn open<E: Event>(dir: &Path, options: &Options) -> Result<Core, Open
     })
 }
 
-/// The last frame that an index holds, and its hash.
-type Reach = Option<(Seq, Hash)>;
-
 /// Opens an index that can be caught up, and tells how far it is; an `Err` says why it has to be rebuilt.
 fn usable<E: Event>(
     dir: &Path,
     cache_bytes: u64,
     version: Option<u32>,
     checkpoint: Seq,
-) -> Result<(Index, Reach), String> {
+) -> Result<Index, String> {
     if !dir.exists() {
         return Err("there is none".to_owned());
     }
     if version != Some(E::INDEX_VERSION) {
         return Err(format!("it was built by rules {version:?}, ours are {}", E::INDEX_VERSION));
     }
-    if let Some(why) = seal::broken(dir).map_err(|error| error.to_string())? {
-        return Err(why);
-    }
     let index = Index::open(dir, cache_bytes)?;
-    let applied = index.applied().map_err(|error| error.to_string())?;
-    let reach = applied.map_or(0, |(seq, _)| seq);
+    let reach = index.reach().map_or(0, |(seq, _)| seq);
     if reach < checkpoint {
         return Err(format!("it ends at frame {reach}, but was once on disk up to {checkpoint}"));
     }
-    Ok((index, applied))
+    Ok(index)
 }
 
 /// An index may be of another journal, such as the one before a restore: the hash of its last frame tells.
-fn check_ancestry(journal: &Journal, applied: Reach, events: Reach) -> Result<(), String> {
+fn check_ancestry(journal: &Journal, applied: Option<Reach>, events: Option<Reach>) -> Result<(), String> {
     let Some((seq, hash)) = applied else { return Ok(()) };
     let mut found = events.filter(|(last, _)| *last == seq).map(|(_, hash)| hash);
     if found.is_none() {
@@ -174,7 +167,7 @@ fn check_ancestry(journal: &Journal, applied: Reach, events: Reach) -> Result<()
 fn new<E: Event>(dir: &Path, cache_bytes: u64) -> Result<Index, OpenError> {
     let failed = |why: String| OpenError::Index { dir: dir.to_owned(), why };
     let index = Index::open(dir, cache_bytes).map_err(failed)?;
-    Index::set_version(dir, E::INDEX_VERSION).map_err(|error| failed(error.to_string()))?;
+    Tree::set_version(dir, E::INDEX_VERSION).map_err(|error| failed(error.to_string()))?;
     Ok(index)
 }
 
@@ -184,27 +177,30 @@ fn replay<E: Event>(journal: &Journal, index: &Index, from: Seq, to: Seq) -> Res
         return Ok(());
     }
     info!(from, to, "bringing the index up to date");
-    let failed = |error: ReadError| OpenError::Index { dir: "index".into(), why: error.to_string() };
+    let failed = |error: ReadError| OpenError::Index { dir: index.dir().to_owned(), why: error.to_string() };
     let failure = RefCell::new(None);
     let mut overlay = Overlay::default();
-    let mut applied = index.applied().map_err(failed)?;
+    let begin = index.reach();
+    let begin_seq = begin.map_or(0, |(seq, _)| seq);
+    let mut reach = begin;
     journal.reader().frames(from, to, |place, frame| {
         let unreadable = |source| OpenError::Unreadable { seq: frame.seq, source };
         if let Said::Events(said) = Said::<E>::parse(frame.payload).map_err(unreadable)? {
             let at = Applied { seq: frame.seq, at: said.at, actor: &said.actor, frame: place };
-            apply(&said.events, &at, &mut Changes::new(index, &mut overlay, &failure, frame.seq));
-            if applied.is_none_or(|(seq, _)| seq < frame.seq) {
-                applied = Some((frame.seq, frame.hash));
+            let mut changes = Changes::new(index, &mut overlay, &failure, frame.seq, begin_seq);
+            apply(&said.events, &at, &mut changes);
+            if frame.seq > begin_seq {
+                reach = Some((frame.seq, frame.hash));
             }
         }
         if let Some(error) = failure.borrow_mut().take() {
             return Err(failed(error));
         }
-        if (frame.seq % BATCH == 0 || frame.seq == to)
-            && let Some((seq, hash)) = &applied
+        // What the index holds already is not called newer before all of it was seen again.
+        if (frame.seq % BATCH == 0 && frame.seq >= begin_seq || frame.seq == to)
+            && let Some((seq, hash)) = &reach
         {
-            index.write(Box::new(overlay.iter()), *seq, hash).map_err(failed)?;
-            overlay = Overlay::default();
+            index.write(std::mem::take(&mut overlay).into_batch(), (*seq, hash)).map_err(failed)?;
         }
         if frame.seq % PROGRESS == 0 {
             let percent = (frame.seq - from + 1) * 100 / (to - from + 1);

@@ -92,9 +92,12 @@ pub(crate) fn run<E: Event>(mut core: Core, queue: &Receiver<Message<E>>, channe
         }
         if orders.stop {
             core.end();
-        } else if instant.duration_since(checkpointed) >= CHECKPOINT {
+        } else {
             core.checkpoint();
-            checkpointed = instant;
+            if instant.duration_since(checkpointed) >= CHECKPOINT {
+                core.want_checkpoint();
+                checkpointed = instant;
+            }
         }
         if let Some(why) = core.failed() {
             let failed = Status::Failed { why: why.to_string() };
