@@ -44,27 +44,43 @@ impl Rates {
     }
 }
 
-/// The best median of the peers, and the bare loop's.
-fn bars(all: &[Rates]) -> (f64, Option<f64>) {
-    let peers = all.iter().filter(|rates| rates.who.is_peer()).map(Rates::median);
-    let bare = all.iter().find(|rates| rates.who == Contestant::Bare).map(Rates::median);
-    (peers.fold(0.0, f64::max), bare)
+/// What the others are held against.
+struct Bars {
+    /// The best median of the peers.
+    peer: f64,
+    /// The median of the bare loop, if it took part.
+    bare: Option<f64>,
+    /// The typical time of the bare loop; a neighbour's busy second moves it less than a rate.
+    bare_millis: Option<f64>,
+}
+
+impl Bars {
+    fn of(all: &[Rates]) -> Self {
+        let bare = all.iter().find(|rates| rates.who == Contestant::Bare);
+        Self {
+            peer: all.iter().filter(|rates| rates.who.is_peer()).map(Rates::median).fold(0.0, f64::max),
+            bare: bare.map(Rates::median),
+            bare_millis: bare.map(|bare| bare.millis(0.5)),
+        }
+    }
 }
 
 /// Prints a table of rates and latencies.
 pub(crate) fn rates(title: &str, turns: &[Turns]) {
     let all: Vec<_> = turns.iter().map(Rates::of).collect();
-    let (peer, bare) = bars(&all);
+    let bars = Bars::of(&all);
     eprintln!("\n{title}");
     eprintln!(
-        "{:24} {:>9} {:>9} {:>9} {:>8} {:>8} {:>8} {:>9} {:>6}",
-        "", "median/s", "min/s", "max/s", "p50 ms", "p99 ms", "max ms", "best peer", "bare"
+        "{:24} {:>9} {:>9} {:>9} {:>8} {:>8} {:>8} {:>9} {:>6} {:>8}",
+        "", "median/s", "min/s", "max/s", "p50 ms", "p99 ms", "max ms", "best peer", "bare", "p50 bare"
     );
     for rates in &all {
         let median = rates.median();
-        let bare = bare.map_or_else(|| "-".to_owned(), |bare| format!("{:.2}", median / bare));
+        let ratio = |found: Option<f64>| found.map_or_else(|| "-".to_owned(), |found| format!("{found:.2}"));
+        let bare = ratio(bars.bare.map(|bare| median / bare));
+        let typical = ratio(bars.bare_millis.map(|bare| bare / rates.millis(0.5)));
         eprintln!(
-            "{:24} {:9.0} {:9.0} {:9.0} {:8.2} {:8.2} {:8.1} {:9.2} {bare:>6}",
+            "{:24} {:9.0} {:9.0} {:9.0} {:8.2} {:8.2} {:8.1} {:9.2} {bare:>6} {typical:>8}",
             rates.who.name(),
             median,
             rates.rates[0],
@@ -72,7 +88,7 @@ pub(crate) fn rates(title: &str, turns: &[Turns]) {
             rates.millis(0.5),
             rates.millis(0.99),
             rates.millis(1.0),
-            median / peer,
+            median / bars.peer,
         );
     }
     eprintln!();
@@ -81,7 +97,7 @@ pub(crate) fn rates(title: &str, turns: &[Turns]) {
 /// The same for a program.
 pub(crate) fn rates_json(turns: &[Turns]) -> Value {
     let all: Vec<_> = turns.iter().map(Rates::of).collect();
-    let (peer, bare) = bars(&all);
+    let bars = Bars::of(&all);
     let one = |rates: &Rates| {
         json!({
             "name": rates.who.name(),
@@ -90,8 +106,9 @@ pub(crate) fn rates_json(turns: &[Turns]) -> Value {
             "p50_ms": rates.millis(0.5),
             "p99_ms": rates.millis(0.99),
             "max_ms": rates.millis(1.0),
-            "to_best_peer": rates.median() / peer,
-            "to_bare": bare.map(|bare| rates.median() / bare),
+            "to_best_peer": rates.median() / bars.peer,
+            "to_bare": bars.bare.map(|bare| rates.median() / bare),
+            "p50_to_bare": bars.bare_millis.map(|bare| bare / rates.millis(0.5)),
         })
     };
     all.iter().map(one).collect()
