@@ -123,12 +123,12 @@ async fn a_failing_storage_call_finds_out_who_does_not_look() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_files_are_noticed_or_do_no_harm() -> Result<()> {
-    let report = clean(Harness::Corrupt(Corrupt { common: common(300) })).await?;
+    let report = clean(Harness::Corrupt(Corrupt { common: common(300), units: 90 })).await?;
     ensure!(
         report.figure("refused") > 50 && report.figure("index_rebuilt") > 10,
         "hardly anything was damaged"
     );
-    finds_a_loss(Harness::Corrupt(Corrupt { common: mutated(2) })).await
+    finds_a_loss(Harness::Corrupt(Corrupt { common: mutated(2), units: 90 })).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

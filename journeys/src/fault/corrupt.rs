@@ -31,6 +31,9 @@ pub struct Corrupt {
     /// What every harness is told.
     #[command(flatten)]
     pub common: Common,
+    /// How many units the ledger has.
+    #[arg(long, default_value_t = 90)]
+    pub units: u64,
 }
 
 impl Corrupt {
@@ -40,7 +43,7 @@ impl Corrupt {
         let dir = TempDir::new()?;
         let state = dir.path().join("ledger");
         let ledger = books::open(&state)?;
-        for n in 0..90 {
+        for n in 0..self.units {
             books::issue(&ledger, n).await?;
         }
         let shown = books::look(&ledger)?;
@@ -51,10 +54,6 @@ impl Corrupt {
             let what = if self.common.mutate {
                 forge(&mut files, &mut dice)?
             } else {
-                // Every second time as after a kill: no seal tells that the index was changed.
-                if dice.bool() {
-                    files.remove(Path::new("index.seal"));
-                }
                 damage(&mut files, &mut dice).context("no file to damage")?
             };
             books::put(&state, &files)?;
@@ -128,13 +127,10 @@ async fn judge(
 
 /// Damages one file in one way; says how.
 fn damage(files: &mut BTreeMap<PathBuf, Vec<u8>>, dice: &mut Rng) -> Option<String> {
-    // Every second time the journal, else anything.
+    // Every second time the journal, else anything but it.
     let journal = dice.bool();
-    let names: Vec<PathBuf> = files
-        .keys()
-        .filter(|path| !journal || path.extension().is_some_and(|is| is == "segment"))
-        .cloned()
-        .collect();
+    let is_segment = |path: &PathBuf| path.extension().is_some_and(|is| is == "segment");
+    let names: Vec<PathBuf> = files.keys().filter(|path| is_segment(path) == journal).cloned().collect();
     let name = dice.choice(names)?;
     let bytes = files.get_mut(&name)?;
     let pages = bytes.len() / PAGE;

@@ -69,7 +69,7 @@ impl Rebuild {
             books::issue(&ledger, n).await?;
         }
         ledger.close().await;
-        let (old, old_seal) = (books::files(&index)?, fs::read(dir.join("ledger/index.seal"))?);
+        let old = books::files(&index)?;
         let ledger = books::open(&state)?;
         for n in half..units {
             books::issue(&ledger, n).await?;
@@ -79,24 +79,18 @@ impl Rebuild {
         let new = books::files(&index)?;
         report.add("units", live.units.len());
 
-        let way = dice.usize(..5);
-        let what = ["gone", "older", "older, with its seal", "garbage", "half gone"][way];
-        let seal = state.join("index.seal");
+        let way = dice.usize(..4);
+        let what = ["gone", "older", "garbage", "half gone"][way];
         match way {
             0 => fs::remove_dir_all(&index)?,
-            1 | 2 => books::put(&index, &old)?,
-            3 => {
+            1 => books::put(&index, &old)?,
+            2 => {
                 let noise = |bytes: &Vec<u8>| (0..bytes.len()).map(|_| dice.u8(..)).collect();
                 let garbage = new.iter().map(|(path, bytes)| (path.clone(), bytes)).collect::<Vec<_>>();
                 let mut noise = noise;
                 books::put(&index, &garbage.into_iter().map(|(path, bytes)| (path, noise(bytes))).collect())?;
             }
             _ => fs::remove_file(index.join("db"))?,
-        }
-        match way {
-            2 => fs::write(&seal, old_seal)?,
-            // As after a kill: no seal tells.
-            _ => fs::remove_file(&seal)?,
         }
         match Ledger::<Replayed>::open(&state, &books::options()) {
             Ok(ledger) => {
