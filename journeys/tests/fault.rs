@@ -5,7 +5,7 @@
 
 use anyhow::{Result, ensure};
 use journeys::{
-    fault::{Common, Fs, Harness, IoSweep, Kill, PowerCut, Report, missing},
+    fault::{Common, Fs, FullDisk, Harness, IoSweep, Kill, PowerCut, Report, missing},
     tools::{Tool, find},
 };
 use tokio::sync::Mutex;
@@ -119,4 +119,22 @@ async fn a_failing_storage_call_finds_out_who_does_not_look() -> Result<()> {
         return Ok(());
     }
     finds_a_loss(sweep(mutated(5), 3, "sync-ignored-once")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_a_refusal_and_no_failure() -> Result<()> {
+    if !can_cut(Fs::Ext4) {
+        return Ok(());
+    }
+    let report = clean(Harness::FullDisk(FullDisk { common: common(1), at_once: false })).await?;
+    ensure!(report.figure("refused_507") >= 3, "it was hardly asked");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_finds_out_who_has_no_floor() -> Result<()> {
+    if !can_cut(Fs::Ext4) {
+        return Ok(());
+    }
+    finds_a_loss(Harness::FullDisk(FullDisk { common: mutated(1), at_once: false })).await
 }

@@ -6,8 +6,10 @@
 
 mod bench;
 mod check;
+mod contract;
 mod daemon;
 mod fill;
+mod full_disk;
 mod io_sweep;
 mod kill;
 mod load;
@@ -23,6 +25,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 pub use crate::fault::{
+    full_disk::FullDisk,
     io_sweep::IoSweep,
     kill::Kill,
     mount::{Fs, missing},
@@ -54,6 +57,8 @@ pub enum Harness {
     PowerCut(PowerCut),
     /// Makes the n-th storage call fail, for every n and in every way.
     IoSweep(IoSweep),
+    /// Fills the disk and makes room again; turns it read-only.
+    FullDisk(FullDisk),
 }
 
 impl Harness {
@@ -67,6 +72,7 @@ impl Harness {
             Self::Kill(kill) => kill.run().await,
             Self::PowerCut(cut) => cut.run().await,
             Self::IoSweep(sweep) => sweep.run().await,
+            Self::FullDisk(full) => full.run().await,
         }
     }
 }
