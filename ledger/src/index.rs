@@ -7,6 +7,7 @@
 
 use std::{
     fs, io,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -68,7 +69,9 @@ impl Index {
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, String> {
         remove_interrupted_snapshots(dir).map_err(|error| error.to_string())?;
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
-        let db = config.open().map_err(|error| error.to_string())?;
+        // Of some damage sled does not say that it is there: it panics.
+        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        let db = opened.map_err(|_| "sled panics on it".to_owned())?.map_err(|error| error.to_string())?;
         let seal = SealAtEnd { dir: dir.to_owned(), whole: AtomicBool::new(false) };
         Ok(Self(Arc::new(Opened { db, seal })))
     }
