@@ -5,7 +5,7 @@
 
 use anyhow::{Result, ensure};
 use journeys::{
-    fault::{Common, Corrupt, Fs, Harness, IoSweep, Kill, PowerCut, Rebuild, Report, missing},
+    fault::{Common, Corrupt, Fs, FullDisk, Harness, IoSweep, Kill, PowerCut, Rebuild, Report, missing},
     tools::{Tool, find},
 };
 use tokio::sync::Mutex;
@@ -135,4 +135,22 @@ async fn damaged_files_are_noticed_or_do_no_harm() -> Result<()> {
 async fn an_index_comes_back_as_it_was() -> Result<()> {
     clean(Harness::Rebuild(Rebuild { common: common(10) })).await?;
     finds_a_loss(Harness::Rebuild(Rebuild { common: mutated(2) })).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_a_refusal_and_no_failure() -> Result<()> {
+    if !can_cut(Fs::Ext4) {
+        return Ok(());
+    }
+    let report = clean(Harness::FullDisk(FullDisk { common: common(1), at_once: false })).await?;
+    ensure!(report.figure("refused_507") >= 3, "it was hardly asked");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_finds_out_who_has_no_floor() -> Result<()> {
+    if !can_cut(Fs::Ext4) {
+        return Ok(());
+    }
+    finds_a_loss(Harness::FullDisk(FullDisk { common: mutated(1), at_once: false })).await
 }

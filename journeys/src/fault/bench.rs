@@ -88,15 +88,17 @@ impl Bench {
         Daemon::spawn(&self.config, &self.log, environment)
     }
 
-    /// The last lines of its log.
+    /// The last lines of its log; of a panic, where it was and what it said.
     pub(crate) fn last_words(&self, lines: usize) -> String {
         let log = fs::read(&self.log).unwrap_or_default();
         let log = String::from_utf8_lossy(&log[log.len().saturating_sub(1 << 16)..]).into_owned();
         let all: Vec<_> = log.lines().collect();
-        all[all.len().saturating_sub(lines)..].join(
-            "
-",
-        )
+        let last = all.len().saturating_sub(40);
+        let panicked = all[last..].iter().position(|line| line.contains("panicked at"));
+        match panicked {
+            Some(at) => all[last + at..].iter().take(2).copied().collect::<Vec<_>>().join("\n"),
+            None => all[all.len().saturating_sub(lines)..].join("\n"),
+        }
     }
 
     /// A line PC that has not talked to it yet.

@@ -77,7 +77,13 @@ pub(crate) async fn everything(
     told: &Told,
     report: &mut Report,
 ) -> Result<BTreeMap<String, String>> {
-    let kept = list(line).await?;
+    let kept = match list(line).await? {
+        Ok(kept) => kept,
+        Err(heard) => {
+            report.found(Violation::Crash, format!("the list cannot be read: {heard:?}"));
+            return Ok(BTreeMap::new());
+        }
+    };
     for (id, unit) in told.all() {
         match kept.get(&id) {
             Some(sha256) if *sha256 == unit.sha256 => {}
@@ -96,12 +102,13 @@ pub(crate) async fn everything(
     Ok(kept)
 }
 
-async fn list(line: &Line) -> Result<BTreeMap<String, String>> {
+/// Every unit, or what was heard instead.
+async fn list(line: &Line) -> Result<Result<BTreeMap<String, String>, Heard>> {
     let (mut all, mut after) = (BTreeMap::new(), String::new());
     loop {
         let page = match line.get(&format!("/v1/units?limit=1000{after}")).await {
             Heard::Answer(200, page) => page,
-            other => bail!("the list: {other:?}"),
+            other => return Ok(Err(other)),
         };
         for unit in page["units"].as_array().context("no units")? {
             let text = |name: &str| unit[name].as_str().unwrap_or_default().to_owned();
@@ -109,7 +116,7 @@ async fn list(line: &Line) -> Result<BTreeMap<String, String>> {
                 bail!("{} is listed twice", unit["id"]);
             }
         }
-        let Some(next) = page["next"].as_str() else { return Ok(all) };
+        let Some(next) = page["next"].as_str() else { return Ok(Ok(all)) };
         after = format!("&after={next}");
     }
 }
@@ -120,7 +127,13 @@ pub(crate) async fn drained(line: &Line, report: &mut Report) -> bool {
     let mut last = Value::Null;
     while begun.elapsed() < DRAIN {
         pace.tick().await;
-        let Heard::Answer(200, mut status) = line.get("/v1/status").await else { continue };
+        let mut status = match line.get("/v1/status").await {
+            Heard::Answer(200, status) => status,
+            other => {
+                report.found(Violation::Crash, format!("/v1/status: {other:?}"));
+                return false;
+            }
+        };
         last = status["cloud"].take();
         if last["books"]["held"] != 0 {
             report.found(Violation::Cloud, format!("somebody has to look: {last}"));

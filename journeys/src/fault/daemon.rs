@@ -84,6 +84,11 @@ impl Daemon {
         timeout(PATIENCE, up).await.unwrap_or(Ok(Came::Silent))
     }
 
+    /// How it has ended, if it has.
+    pub(crate) fn ended(&mut self) -> Result<Option<End>> {
+        Ok(self.child.try_wait()?.map(end))
+    }
+
     /// Kills it: no signal handler runs.
     pub(crate) async fn kill(mut self) -> Result<()> {
         self.child.kill().await.context("cannot kill edge")

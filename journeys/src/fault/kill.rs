@@ -32,7 +32,7 @@ impl Kill {
         let mut report = Report::new("kill", &self.common);
         let mut dice = Rng::with_seed(self.common.seed);
         while report.figure("rounds") < self.rounds() {
-            let mut scene = Scene::begin(None, "").await?;
+            let mut scene = Scene::begin(None, "", &report).await?;
             if self.common.mutate {
                 let late = Fault::on_segments(Call::Write, How::Late);
                 scene.environment = Shim::build(scene.dir())?.environment(scene.bench.state(), &late);

@@ -64,7 +64,10 @@ impl Station {
                     }
                 }
                 if dead && status == 201 {
-                    self.told.wrong(Violation::FalseAck, format!("{id} was issued on a disk that was gone"));
+                    self.told.wrong(
+                        Violation::FalseAck,
+                        format!("{id} was issued on a disk that was gone or full"),
+                    );
                 }
                 Some(status)
             }

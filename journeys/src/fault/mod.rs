@@ -7,9 +7,11 @@
 mod bench;
 mod books;
 mod check;
+mod contract;
 mod corrupt;
 mod daemon;
 mod fill;
+mod full_disk;
 mod io_sweep;
 mod kill;
 mod load;
@@ -27,6 +29,7 @@ use clap::{Args, Subcommand};
 
 pub use crate::fault::{
     corrupt::Corrupt,
+    full_disk::FullDisk,
     io_sweep::IoSweep,
     kill::Kill,
     mount::{Fs, missing},
@@ -63,6 +66,8 @@ pub enum Harness {
     Corrupt(Corrupt),
     /// Takes the index away: it has to come back as it was.
     Rebuild(Rebuild),
+    /// Fills the disk and makes room again; turns it read-only.
+    FullDisk(FullDisk),
 }
 
 impl Harness {
@@ -78,6 +83,7 @@ impl Harness {
             Self::IoSweep(sweep) => sweep.run().await,
             Self::Corrupt(corrupt) => corrupt.run().await,
             Self::Rebuild(rebuild) => rebuild.run().await,
+            Self::FullDisk(full) => full.run().await,
         }
     }
 }

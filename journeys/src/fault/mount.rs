@@ -80,9 +80,19 @@ impl Mount {
         Ok(fs.f_bavail * fs.f_frsize)
     }
 
+    /// Everything that was written is on the disk for good.
+    pub(crate) fn force_out(&self) -> Result<()> {
+        Ok(rustix::fs::syncfs(fs::File::open(&self.point)?)?)
+    }
+
     /// Cuts the power: when this returns, nothing reaches the disk any more.
     pub(crate) fn cut(&self) -> Result<()> {
         run(Command::new(&self.cutter).arg(&self.point))
+    }
+
+    /// Makes it read-only from below, as the kernel does after an error; open files do not stop it. ext4 only.
+    pub(crate) fn abort(&self) -> Result<()> {
+        run(Command::new("mount").args(["-o", "remount,abort"]).arg(&self.point))
     }
 
     /// Mounts it anew, as after a power cut. Nobody may have a file open there.

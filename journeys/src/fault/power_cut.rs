@@ -1,6 +1,6 @@
 //! The power of the disk goes, under load and while starting: everything that was not forced out is gone.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
@@ -22,6 +22,8 @@ use crate::fault::{
 const DISK: u64 = 512;
 /// Below so many free bytes an appliance is replaced by a new one: a full disk is another harness.
 const ENOUGH: u64 = 150 << 20;
+/// Small segments, so that many are begun, and little of the rest.
+const STORAGE: &str = "[storage]\nfloor = \"16 MiB\"\nballast = \"4 MiB\"\nsegment = \"2 MiB\"\n";
 
 /// Cuts the power of its disk.
 ///
@@ -46,13 +48,13 @@ impl PowerCut {
         while report.figure("rounds") < self.rounds() {
             let dir = TempDir::new()?;
             let disk = Mount::make(dir.path(), self.fs, DISK)?;
-            let mut scene = Scene::begin(Some(disk.point().join("box")), "").await?;
+            let mut scene = Scene::begin(Some(disk.point().join("box")), STORAGE, &report).await?;
             if self.common.mutate {
                 let lie = Fault::on_segments(Call::Sync, How::Lie);
                 scene.environment = Shim::build(scene.dir())?.environment(scene.bench.state(), &lie);
             }
             // What was made is on the disk for good; the cuts begin with the first unit.
-            forced_out(disk.point())?;
+            disk.force_out()?;
             self.life(&mut scene, &disk, &mut dice, &mut report).await?;
             scene.end(&mut report).await?;
         }
@@ -116,8 +118,4 @@ async fn aftermath(mut daemon: Daemon, dice: &mut Rng, report: &mut Report) -> R
         None => report.found(Violation::Hang, "its disk is gone, and it runs on"),
     }
     Ok(())
-}
-
-fn forced_out(point: &Path) -> Result<()> {
-    Ok(rustix::fs::syncfs(std::fs::File::open(point)?)?)
 }

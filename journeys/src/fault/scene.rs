@@ -32,18 +32,21 @@ pub(crate) struct Scene {
     pub(crate) environment: Environment,
     /// How long its last start took.
     pub(crate) start: Duration,
+    /// How many findings there were before it was made.
+    before: u64,
     dir: TempDir,
 }
 
 impl Scene {
     /// Makes an appliance whose state is in `state`, or beside the rest; `more` is added to its configuration.
-    pub(crate) async fn begin(state: Option<PathBuf>, more: &str) -> Result<Self> {
+    pub(crate) async fn begin(state: Option<PathBuf>, more: &str, report: &Report) -> Result<Self> {
         let dir = TempDir::new()?;
         let sky = Sky::rise(&dir.path().join("cloud")).await?;
         let state = state.unwrap_or_else(|| dir.path().join("box"));
         let bench = Bench::init(dir.path(), &state, &format!("{}{more}", sky.section())).await?;
         let (environment, start) = (Environment::new(), Duration::from_millis(600));
-        Ok(Self { bench, sky, told: Told::default(), environment, start, dir })
+        let before = report.violations();
+        Ok(Self { bench, sky, told: Told::default(), environment, start, before, dir })
     }
 
     /// A folder for whatever a harness needs, away from the appliance's state.
@@ -126,7 +129,7 @@ impl Scene {
         report.add("internal_errors", self.told.internal());
         report.add("appliances", 1);
         self.sky.set().await?;
-        if !report.clean() && !report.is_mutated() {
+        if report.violations() > self.before && !report.is_mutated() {
             let dir = self.dir.keep();
             if !self.bench.state().starts_with(&dir) {
                 let copied = Command::new("cp").arg("-a").arg(self.bench.state()).arg(&dir).status()?;

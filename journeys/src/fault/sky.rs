@@ -57,6 +57,11 @@ impl Sky {
         self.control.set_weather(weathers[dice.usize(..weathers.len())]);
     }
 
+    /// The cloud cannot be reached.
+    pub(crate) fn away(&self) {
+        self.control.set_weather(Weather::Offline);
+    }
+
     /// Makes good weather.
     pub(crate) fn clear(&self) {
         self.control.set_weather(Weather::Clear);
