@@ -179,7 +179,6 @@ fn repeat(unit: &Unit, asked: &Asked) -> Judgement {
 mod tests {
     use ledger::FrameRef;
     use serde_json::json;
-    use time::OffsetDateTime;
 
     use super::*;
 
@@ -195,21 +194,15 @@ mod tests {
     }
 
     fn unit(id: &str, key: &str, key_origin: KeyOrigin) -> Unit {
-        let at = OffsetDateTime::UNIX_EPOCH;
         let frame = FrameRef { segment: 1, offset: 64, seq: 1 };
         Unit {
             id: id.parse().unwrap(),
             epoch: 1,
             line: "L1".into(),
-            station: None,
             attributes: Map::new(),
             key_sha256: key.into(),
             key_origin,
-            serial: "01".into(),
             sha256: "AB".into(),
-            not_before: at,
-            not_after: at,
-            issued_at: at,
             claim_generation: 1,
             scope: "*".into(),
             frame,

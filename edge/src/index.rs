@@ -8,12 +8,12 @@
 //! | `unit/{id}` | [`Unit`] |
 //! | `key/{SHA-256 of the public key}` | the id that has it |
 //! | `idem/{SHA-256}` | [`Remembered`] |
-//! | `seq/{seq, 16 hex digits}` | the id: units in the order of their issue |
+//! | `order/{seq / 64, 14 hex digits}` | units in the order of their issue: `[[seq, id], …]` |
 //! | `line/{line}` | [`LineRecord`] |
 //! | `day/{line}/{date}` | a counter |
 
 use azure_iot::RegistrationId;
-use ledger::{Applied, Changes, FrameRef};
+use ledger::{Applied, Changes, FrameRef, Seq};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::{Date, OffsetDateTime};
@@ -22,8 +22,9 @@ use crate::event::{IssuedBy, KeyOrigin, UnitIssued};
 
 /// Who this box is.
 pub(crate) const BOX: &[u8] = b"box";
-/// Units in the order of their issue.
-pub(crate) const ORDER: &[u8] = b"seq/";
+/// Units in the order of their issue, so many frames to a record: neighbours are written and read together.
+pub(crate) const ORDER: &[u8] = b"order/";
+const ORDERED: Seq = 64;
 
 /// Who this box is now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,26 +37,17 @@ pub(crate) struct BoxRecord {
     pub(crate) instance: String,
 }
 
-/// A unit, small: its certificate is read back from the journal.
+/// A unit, small: what decides on a request that comes again. The rest is read back from the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Unit {
     pub(crate) id: RegistrationId,
     pub(crate) epoch: u32,
     pub(crate) line: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) station: Option<String>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) attributes: Map<String, Value>,
     pub(crate) key_sha256: String,
     pub(crate) key_origin: KeyOrigin,
-    pub(crate) serial: String,
     pub(crate) sha256: String,
-    #[serde(with = "time::serde::rfc3339")]
-    pub(crate) not_before: OffsetDateTime,
-    #[serde(with = "time::serde::rfc3339")]
-    pub(crate) not_after: OffsetDateTime,
-    #[serde(with = "time::serde::rfc3339")]
-    pub(crate) issued_at: OffsetDateTime,
     pub(crate) claim_generation: u32,
     pub(crate) scope: String,
     pub(crate) frame: FrameRef,
@@ -83,22 +75,20 @@ pub(crate) fn issued(changes: &mut Changes<'_>, at: &Applied<'_>, unit: &UnitIss
         id: unit.id.clone(),
         epoch: unit.epoch,
         line: unit.line.clone(),
-        station: unit.station.clone(),
         attributes: unit.attributes.clone(),
         key_sha256: unit.key_sha256.clone(),
         key_origin: unit.key_origin,
-        serial: unit.serial.clone(),
         sha256: unit.sha256.clone(),
-        not_before: unit.not_before,
-        not_after: unit.not_after,
-        issued_at: at.at,
         claim_generation: unit.claim.generation,
         scope: unit.scope.clone(),
         frame: at.frame,
     };
     changes.put(&self::unit(&unit.id), &record);
     changes.put(&key(&unit.key_sha256), &unit.id);
-    changes.put(format!("seq/{:016x}", at.seq).as_bytes(), &unit.id);
+    let neighbours = order(at.seq);
+    let mut ordered: Vec<(Seq, RegistrationId)> = changes.get(&neighbours).unwrap_or_default();
+    ordered.push((at.seq, unit.id.clone()));
+    changes.put(&neighbours, &ordered);
     if let Some(idempotency) = &unit.idempotency {
         let remembered = Remembered { id: unit.id.clone(), request: idempotency.request.clone() };
         changes.put(&idem(&idempotency.key), &remembered);
@@ -111,6 +101,11 @@ pub(crate) fn issued(changes: &mut Changes<'_>, at: &Applied<'_>, unit: &UnitIss
 
 pub(crate) fn unit(id: &RegistrationId) -> Vec<u8> {
     format!("unit/{id}").into_bytes()
+}
+
+/// The record of the order that tells what frame `seq` issued.
+pub(crate) fn order(seq: Seq) -> Vec<u8> {
+    format!("order/{:014x}", seq / ORDERED).into_bytes()
 }
 
 pub(crate) fn lost(id: &RegistrationId) -> Vec<u8> {

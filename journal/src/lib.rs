@@ -12,6 +12,7 @@ mod reader;
 mod recovery;
 mod scan;
 pub mod segment;
+mod syncer;
 mod window;
 
 pub use copy::{Copied, Tail, copy};

@@ -35,7 +35,7 @@ const VERSION: u32 = 1;
 /// A spare that is not whole yet.
 const UNFINISHED: &str = "spare.tmp";
 /// How much is written between two syncs of a spare, so that the commits of a running writer are not held up for long.
-const STEP: u64 = 4 << 20;
+const STEP: u64 = 8 << 20;
 
 /// The file that starts with frame `first`.
 #[must_use]

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! decide each ─▶ stage frames, apply to the overlay ─▶ one write, one fdatasync ─▶ overlay into the index ─▶ answer each
+//! └──────────────── prepare ─────────────────────┘  └── begin, finish ───────┘  └────────── complete ─────────────────┘
 //! ```
 //!
+//! While one batch is synced, the next is prepared on top of it; it is answered after it, or not at all.
 //! A failed read, write or sync latches: this value then refuses everything, with the reason.
 
 use std::{cell::RefCell, sync::Arc};
@@ -14,7 +16,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::{
-    changes::{Changes, Overlay, View},
+    changes::{Below, Changes, Overlay, View},
     checkpoint::{CheckpointKey, Uncovered},
     error::{CommitError, ReadError, Unavailable},
     event::{Applied, Entry, Event, IndexCheckpoint, Payload, Signed, Stamp},
@@ -25,6 +27,8 @@ use crate::{
 
 /// How many frames may be written before a checkpoint is signed over them.
 const UNSIGNED: usize = 1000;
+/// What the payload of a frame usually takes at most, in bytes.
+const USUAL: usize = 4096;
 
 /// What a decision wants to have written, and what it answers once that is on disk.
 #[derive(Debug)]
@@ -57,6 +61,13 @@ pub(crate) trait Turn<E>: Send {
 pub(crate) enum Fate {
     Durable(Option<Seq>),
     Lost(Unavailable),
+}
+
+/// A batch that was decided and staged.
+pub(crate) struct Prepared<E> {
+    turns: Vec<(Box<dyn Turn<E>>, Fate)>,
+    overlay: Overlay,
+    entries: Vec<Arc<Entry<E>>>,
 }
 
 /// A [`Decision`] closure and the caller who waits for it.
@@ -113,11 +124,19 @@ pub(crate) struct Core {
     /// The last frame with events that a signed checkpoint covers.
     signed: Seq,
     failed: Option<Unavailable>,
+    /// Why nothing can be committed just now.
+    short: Option<Unavailable>,
 }
 
 impl Core {
     pub(crate) fn new(journal: Journal, index: Index, space: Space, applied: Seq, checkpoint: Seq) -> Self {
-        Self { journal, index, space, applied, checkpoint, signing: None, signed: 0, failed: None }
+        let short = space.make_room().err();
+        Self { journal, index, space, applied, checkpoint, signing: None, signed: 0, failed: None, short }
+    }
+
+    /// Looks how much room there is for what has been begun, and makes some if there is little.
+    pub(crate) fn measure(&mut self) {
+        self.short = self.space.make_room().err();
     }
 
     /// Signs checkpoints with `key`, beginning with the frames in `uncovered`.
@@ -146,52 +165,81 @@ impl Core {
         self.failed.as_ref()
     }
 
-    /// Runs one group commit and answers every turn; returns what happened, in order.
-    pub(crate) fn commit<E: Event>(&mut self, turns: Vec<Box<dyn Turn<E>>>) -> Vec<Arc<Entry<E>>> {
-        let refused = self.failed.clone().or_else(|| self.space.make_room().err());
-        if let Some(why) = refused {
-            turns.into_iter().for_each(|turn| turn.answer(Fate::Lost(why.clone())));
-            return Vec::new();
+    /// Lets every turn decide, and stages what is to be written. `before` is a batch that is still on its way to the disk.
+    pub(crate) fn prepare<E: Event>(
+        &mut self,
+        mut turns: Vec<Box<dyn Turn<E>>>,
+        before: Option<&Prepared<E>>,
+    ) -> Prepared<E> {
+        let mut prepared = Prepared { turns: Vec::new(), overlay: Overlay::default(), entries: Vec::new() };
+        if let Some(why) = self.failed.clone().or_else(|| self.short.clone()) {
+            prepared.turns = turns.into_iter().map(|turn| (turn, Fate::Lost(why.clone()))).collect();
+            return prepared;
         }
         let failure = RefCell::new(None);
-        let mut overlay = Overlay::default();
-        let mut entries = Vec::new();
+        let Prepared { overlay, entries, .. } = &mut prepared;
+        let index = self.index.clone();
+        let below = Below { index: &index, on_its_way: before.map(|before| &before.overlay) };
         let mut fates = Vec::with_capacity(turns.len());
-        let mut turns = turns;
         for turn in &mut turns {
-            let Some((stamp, events)) = turn.decide(&View::new(&self.index, &overlay, &failure)) else {
+            let Some((stamp, events)) = turn.decide(&View::new(below, overlay, &failure)) else {
                 fates.push(Fate::Durable(None));
                 continue;
             };
             match self.stage(&stamp, &events) {
                 Ok(frame) => {
                     let at = Applied { seq: frame.seq, at: stamp.at, actor: &stamp.actor, frame };
-                    apply(&events, &at, &mut Changes::new(&self.index, &mut overlay, &failure, frame.seq, 0));
+                    apply(&events, &at, &mut Changes::new(below, overlay, &failure, frame.seq, 0));
+                    let Stamp { at, actor } = stamp;
                     let hash = self.journal.head();
-                    entries.push(Arc::new(Entry {
-                        seq: frame.seq,
-                        hash,
-                        at: stamp.at,
-                        actor: stamp.actor,
-                        events,
-                    }));
+                    entries.push(Arc::new(Entry { seq: frame.seq, hash, at, actor, events }));
                     fates.push(Fate::Durable(Some(frame.seq)));
                 }
                 Err(why) => fates.push(Fate::Lost(why)),
             }
         }
-        let read = failure.into_inner().map_or(Ok(()), |error| Err(self.doubt_index(&error)));
-        let synced = read.and_then(|()| self.journal.sync().map_err(unavailable));
-        if let Err(why) = synced {
-            self.failed = Some(why.clone());
-            turns.into_iter().for_each(|turn| turn.answer(Fate::Lost(why.clone())));
+        if let Some(error) = failure.into_inner() {
+            self.doubt_index(&error);
+        }
+        prepared.turns = turns.into_iter().zip(fates).collect();
+        prepared
+    }
+
+    /// Begins to write what was staged, while something else may be prepared.
+    pub(crate) fn begin_sync(&mut self) {
+        self.on_disk(Journal::begin);
+    }
+
+    /// Waits for what was begun.
+    pub(crate) fn finish_sync(&mut self) {
+        self.on_disk(Journal::finish);
+    }
+
+    /// Writes what was staged, and waits for it.
+    pub(crate) fn sync(&mut self) {
+        self.on_disk(Journal::sync);
+    }
+
+    fn on_disk(&mut self, act: impl FnOnce(&mut Journal) -> Result<(), WriteError>) {
+        if self.failed.is_none()
+            && let Err(error) = act(&mut self.journal)
+        {
+            self.latch(unavailable(error));
+        }
+    }
+
+    /// Answers every turn of a batch that was synced, or was not; returns what happened, in order.
+    pub(crate) fn complete<E: Event>(&mut self, prepared: Prepared<E>) -> Vec<Arc<Entry<E>>> {
+        let Prepared { turns, overlay, entries } = prepared;
+        if let Some(why) = self.failed.clone() {
+            turns.into_iter().for_each(|(turn, _)| turn.answer(Fate::Lost(why.clone())));
             return Vec::new();
         }
         // On disk: from here on every answer is yes, even if the index now fails.
         if let Err(error) = self.index_batch(overlay, entries.last().map(|entry| (entry.seq, entry.hash))) {
             self.doubt_index(&error);
         }
-        for (turn, fate) in turns.into_iter().zip(fates) {
+        for (turn, fate) in turns {
             turn.answer(fate);
         }
         entries
@@ -213,24 +261,31 @@ impl Core {
     /// Has the index forced to disk, beside the commits.
     pub(crate) fn want_checkpoint(&mut self) {
         self.space.restock();
-        if self.failed.is_none() && self.checkpoint < self.applied && self.space.make_room().is_ok() {
+        if self.failed.is_none() && self.checkpoint < self.applied && self.short.is_none() {
             self.index.want_sync();
+        }
+    }
+
+    /// Whether the index is on disk further than the journal says.
+    pub(crate) fn checkpoint_ready(&mut self) -> bool {
+        if self.failed.is_some() {
+            return false;
+        }
+        match self.index.synced() {
+            Ok(synced) => synced > self.checkpoint,
+            Err(error) => {
+                self.doubt_index(&error);
+                false
+            }
         }
     }
 
     /// Says in the journal how far the index is on disk, if that is news: a restart need not replay what is there.
     pub(crate) fn checkpoint(&mut self) {
-        if self.failed.is_some() {
+        if !self.checkpoint_ready() {
             return;
         }
-        let synced = match self.index.synced() {
-            Ok(synced) if synced > self.checkpoint => synced,
-            Ok(_) => return,
-            Err(error) => {
-                self.doubt_index(&error);
-                return;
-            }
-        };
+        let Ok(synced) = self.index.synced() else { return };
         match self.write_own(&IndexCheckpoint { index_checkpoint: synced }) {
             Ok(()) => self.checkpoint = synced,
             // The next segment waits for space; so does the checkpoint, which is only a convenience.
@@ -313,8 +368,9 @@ impl Core {
 
     fn stage<E: Event>(&mut self, stamp: &Stamp, events: &[E]) -> Result<FrameRef, Unavailable> {
         let payload = Payload { at: stamp.at, actor: stamp.actor.clone(), events: events.iter().collect() };
-        let payload = serde_json::to_vec(&payload).expect("events are plain data");
-        let frame = self.journal.stage(&payload).map_err(|error| {
+        let mut json = Vec::with_capacity(USUAL);
+        serde_json::to_writer(&mut json, &payload).expect("events are plain data");
+        let frame = self.journal.stage(&json).map_err(|error| {
             let why = unavailable(error);
             if matches!(why, Unavailable::Failed { .. }) {
                 self.latch(why.clone());

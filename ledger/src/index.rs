@@ -141,10 +141,15 @@ impl Index {
             state = shared.wait(state);
         }
         state.check()?;
+        // The thread sleeps until there is something, and then until there is enough: it is not woken for every commit.
+        let (was_empty, was_few) = (state.recent.is_empty(), state.recent.len() < GATHERED);
         state.recent.extend(changes);
         state.reach = Some((reach.0, *reach.1));
+        let wake = was_empty || (was_few && state.recent.len() >= GATHERED);
         drop(state);
-        shared.turned.notify_all();
+        if wake {
+            shared.turned.notify_all();
+        }
         Ok(())
     }
 

@@ -187,7 +187,7 @@ fn replay<E: Event>(journal: &Journal, index: &Index, from: Seq, to: Seq) -> Res
         let unreadable = |source| OpenError::Unreadable { seq: frame.seq, source };
         if let Said::Events(said) = Said::<E>::parse(frame.payload).map_err(unreadable)? {
             let at = Applied { seq: frame.seq, at: said.at, actor: &said.actor, frame: place };
-            let mut changes = Changes::new(index, &mut overlay, &failure, frame.seq, begin_seq);
+            let mut changes = Changes::new(index.into(), &mut overlay, &failure, frame.seq, begin_seq);
             apply(&said.events, &at, &mut changes);
             if frame.seq > begin_seq {
                 reach = Some((frame.seq, frame.hash));
@@ -239,7 +239,9 @@ mod tests {
         let stamp = Stamp { at: OffsetDateTime::UNIX_EPOCH, actor: "test".to_owned() };
         let (reply, _answer) = oneshot::channel();
         let turn = Asked { stamp: Some(stamp), decide: Some(decide), verdict: None, reply };
-        assert_eq!(core.commit::<Tick>(vec![Box::new(turn)]).len(), 1);
+        let prepared = core.prepare::<Tick>(vec![Box::new(turn)], None);
+        core.sync();
+        assert_eq!(core.complete(prepared).len(), 1);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::{
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError},
+        mpsc::{Receiver, RecvTimeoutError, TryRecvError},
     },
     time::{Duration, Instant},
 };
@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, oneshot, watch};
 
 use crate::{
-    core::{Core, Turn},
+    core::{Core, Prepared, Turn},
     error::ReadError,
     event::{Entry, Event},
     ledger::Status,
@@ -24,8 +24,12 @@ use crate::{
 const BATCH: usize = 256;
 /// How long a silent journal waits before it writes down how far it is on disk.
 const IDLE: Duration = Duration::from_millis(50);
+/// How long the writer stays awake after an answer.
+const AWAKE: Duration = Duration::from_micros(50);
 /// How often the index is forced to disk.
 const CHECKPOINT: Duration = Duration::from_secs(5);
+/// How often the room on the disk is measured: less is used up in that time than the ballast holds.
+const MEASURE: Duration = Duration::from_millis(5);
 /// How often a checkpoint is signed, if anything happened and not so much that one was due earlier.
 const SIGNATURE: Duration = Duration::from_secs(60);
 
@@ -56,33 +60,76 @@ struct Orders {
     sign: Vec<oneshot::Sender<()>>,
 }
 
+impl Orders {
+    fn is_empty(&self) -> bool {
+        !self.stop && self.doubt.is_none() && self.sign.is_empty()
+    }
+}
+
 /// Runs until it is told to stop or nobody can reach it any more.
 pub(crate) fn run<E: Event>(mut core: Core, queue: &Receiver<Message<E>>, channels: &Channels<E>) {
     let _guard = AbortOnPanic;
-    let (mut checkpointed, mut signed) = (now().0, now().0);
+    let begin = now().0;
+    let (mut checkpointed, mut signed, mut measured) = (begin, begin, begin);
+    // What is being synced while the next batch is prepared.
+    let mut on_its_way: Option<Prepared<E>> = None;
+    let mut awake = false;
     loop {
         let mut batch = Vec::new();
         let mut orders = Orders::default();
-        match queue.recv_timeout(IDLE) {
-            Ok(message) => {
-                take(message, &mut batch, &mut orders);
-                while !orders.stop && batch.len() < BATCH {
-                    let Ok(message) = queue.try_recv() else { break };
-                    take(message, &mut batch, &mut orders);
-                }
+        if on_its_way.is_none() {
+            match wait(queue, std::mem::take(&mut awake)) {
+                Ok(message) => take(message, &mut batch, &mut orders),
+                Err(RecvTimeoutError::Timeout) => core.mark(),
+                Err(RecvTimeoutError::Disconnected) => orders.stop = true,
             }
-            Err(RecvTimeoutError::Timeout) => core.mark(),
-            Err(RecvTimeoutError::Disconnected) => orders.stop = true,
+        }
+        // Whether somebody came while the disk was busy: then the next batch is worth preparing beside it.
+        let mut busy = on_its_way.is_some();
+        while orders.is_empty() && batch.len() < BATCH {
+            let Ok(message) = queue.try_recv() else { break };
+            take(message, &mut batch, &mut orders);
+            busy = true;
+        }
+        awake |= !batch.is_empty();
+        let (instant, time) = now();
+        if instant.duration_since(measured) >= MEASURE {
+            core.measure();
+            measured = instant;
+        }
+        let next = (!batch.is_empty()).then(|| core.prepare(batch, on_its_way.as_ref()));
+        if let Some(before) = on_its_way.take() {
+            core.finish_sync();
+            if next.is_some() {
+                // The disk goes on before anybody is answered.
+                core.begin_sync();
+            }
+            publish(core.complete(before), channels);
+            on_its_way = next;
+        } else if let Some(next) = next {
+            if busy && orders.is_empty() {
+                core.begin_sync();
+                on_its_way = Some(next);
+            } else {
+                core.sync();
+                publish(core.complete(next), channels);
+            }
+        }
+        let signature_due = core.signature_due() || instant.duration_since(signed) >= SIGNATURE;
+        let checkpoint_due = instant.duration_since(checkpointed) >= CHECKPOINT;
+        let ready = core.checkpoint_ready();
+        if orders.is_empty() && !signature_due && !checkpoint_due && !ready && core.failed().is_none() {
+            continue;
+        }
+        // What follows writes frames of its own, behind everything that was staged.
+        if let Some(before) = on_its_way.take() {
+            core.finish_sync();
+            publish(core.complete(before), channels);
         }
         if let Some(error) = orders.doubt {
             core.doubt_index(&error);
         }
-        if !batch.is_empty() {
-            publish(core.commit(batch), channels);
-        }
-        let (instant, time) = now();
-        let asked = orders.stop || !orders.sign.is_empty();
-        if asked || core.signature_due() || instant.duration_since(signed) >= SIGNATURE {
+        if orders.stop || signature_due || !orders.sign.is_empty() {
             core.sign(time);
             signed = instant;
             for asked in orders.sign {
@@ -94,7 +141,7 @@ pub(crate) fn run<E: Event>(mut core: Core, queue: &Receiver<Message<E>>, channe
             core.end();
         } else {
             core.checkpoint();
-            if instant.duration_since(checkpointed) >= CHECKPOINT {
+            if checkpoint_due {
                 core.want_checkpoint();
                 checkpointed = instant;
             }
@@ -107,6 +154,19 @@ pub(crate) fn run<E: Event>(mut core: Core, queue: &Receiver<Message<E>>, channe
             return;
         }
     }
+}
+
+/// Waits for a message; after a batch a moment awake, since whoever was just answered often asks again.
+fn wait<E>(queue: &Receiver<Message<E>>, awake: bool) -> Result<Message<E>, RecvTimeoutError> {
+    let begin = now().0;
+    while awake && now().0.duration_since(begin) < AWAKE {
+        match queue.try_recv() {
+            Ok(message) => return Ok(message),
+            Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+            Err(TryRecvError::Empty) => std::hint::spin_loop(),
+        }
+    }
+    queue.recv_timeout(IDLE)
 }
 
 /// Adds a message to what is done in this round.

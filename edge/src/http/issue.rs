@@ -115,6 +115,7 @@ pub(super) async fn issue(
         scope: principal.scope(),
         issued_by: this_box,
     };
+    let id = asked.id.clone();
     let decide = move |view: &View<'_>| match judge(&Known::in_view(view, &asked), &asked) {
         Judgement::New => Ok(Decision { events: vec![EdgeEvent::UnitIssued(Box::new(event))], answer: None }),
         Judgement::Repeat(unit) => Ok(Decision { events: vec![], answer: Some(unit) }),
@@ -126,19 +127,12 @@ pub(super) async fn issue(
         // Somebody else asked the same at the same time, and was first.
         Some(unit) => answer(&floor, &principal, &unit, None, StatusCode::OK),
         None => {
-            let id = committed
-                .seq
-                .and_then(|seq| floor.ledger.get::<RegistrationId>(&seq_key(seq)).ok().flatten());
-            let unit = id.and_then(|id| floor.ledger.get::<Unit>(&index::unit(&id)).ok().flatten());
+            let unit = floor.ledger.get::<Unit>(&index::unit(&id)).map_err(|error| unreadable(&error))?;
             let unit = unit.ok_or_else(Problem::internal)?;
             info!(id = %unit.id, line = unit.line, actor = principal.actor(), "issued");
             answer(&floor, &principal, &unit, private_key, StatusCode::CREATED)
         }
     }
-}
-
-fn seq_key(seq: u64) -> Vec<u8> {
-    format!("seq/{seq:016x}").into_bytes()
 }
 
 /// Checks everything about a request that does not depend on what is known.

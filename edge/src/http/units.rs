@@ -8,6 +8,7 @@ use azure_iot::RegistrationId;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use cloud_sync::{State as CloudState, books};
 use http::StatusCode;
+use ledger::{Ledger, ReadError, Seq};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -17,6 +18,7 @@ use super::{Shared, unreadable};
 use crate::{
     EdgeEvent,
     access::Principal,
+    event::UnitIssued,
     index::{self, Unit},
     pem,
 };
@@ -73,25 +75,45 @@ pub(super) async fn list(
         )
     })?;
     let limit = query.limit.unwrap_or(100).clamp(1, PAGE);
-    let after = query.after.map(|after| [index::ORDER, after.as_bytes()].concat());
-    let found = floor
-        .ledger
-        .scan::<RegistrationId>(index::ORDER, after.as_deref(), limit)
-        .map_err(|error| unreadable(&error))?;
-    let full = found.len() == limit;
-    let next = found
-        .last()
-        .filter(|_| full)
-        .map(|(key, _)| String::from_utf8_lossy(&key[index::ORDER.len()..]).into_owned());
+    let after = query.after.as_deref().map(|after| Seq::from_str_radix(after, 16)).transpose();
+    let after = after.map_err(|_| {
+        let detail = "after is the next of an earlier answer, as it was";
+        Problem::new(StatusCode::BAD_REQUEST, "query-unexpected", detail)
+    })?;
+    let found = ordered(&floor.ledger, after.unwrap_or(0), limit).map_err(|error| unreadable(&error))?;
+    let next = found.last().filter(|_| found.len() == limit).map(|(seq, _)| format!("{seq:016x}"));
     let mut units = Vec::new();
     for (_, id) in found {
         let unit = floor.ledger.get::<Unit>(&index::unit(&id)).map_err(|error| unreadable(&error))?;
         if let Some(unit) = unit.filter(|unit| principal.may_use(&unit.line)) {
-            units.push(json!({ "id": unit.id, "epoch": unit.epoch, "line": unit.line, "serial": unit.serial,
-                "sha256": unit.sha256, "issued_at": unit.issued_at.format(&Rfc3339).unwrap_or_default() }));
+            let (at, issued) = issued(&floor, &unit)?;
+            units.push(
+                json!({ "id": unit.id, "epoch": unit.epoch, "line": unit.line, "serial": issued.serial,
+                "sha256": unit.sha256, "issued_at": at.format(&Rfc3339).unwrap_or_default() }),
+            );
         }
     }
     Ok(Json(ListPage { units, next }))
+}
+
+/// Up to `limit` units behind frame `after`, in the order of their issue.
+fn ordered(
+    ledger: &Ledger<EdgeEvent>,
+    after: Seq,
+    limit: usize,
+) -> Result<Vec<(Seq, RegistrationId)>, ReadError> {
+    // The first record holds `after` itself, and perhaps what follows it.
+    let first = ledger.get::<Vec<(Seq, RegistrationId)>>(&index::order(after))?;
+    let mut found: Vec<_> = first.into_iter().flatten().filter(|(seq, _)| *seq > after).take(limit).collect();
+    let mut key = index::order(after);
+    while found.len() < limit {
+        let page = ledger.scan::<Vec<(Seq, RegistrationId)>>(index::ORDER, Some(&key), limit.div_ceil(16))?;
+        let Some((last, _)) = page.last() else { break };
+        key.clone_from(last);
+        found.extend(page.into_iter().flat_map(|(_, units)| units));
+    }
+    found.truncate(limit);
+    Ok(found)
 }
 
 /// What may be said about a unit to whoever may read units.
@@ -103,12 +125,14 @@ pub(super) fn describe(floor: &Shared, unit: &Unit) -> Result<Value, Problem> {
         CloudState::Settled { at, .. } => json!({ "state": "settled", "since": time(*at) }),
         CloudState::Held { why, at, .. } => json!({ "state": "held", "since": time(*at), "why": why }),
     });
+    let (issued_at, issued) = issued(floor, unit)?;
+    let der = STANDARD.decode(&issued.certificate).map_err(|_| Problem::internal())?;
     let mut body = json!({
-        "id": unit.id, "epoch": unit.epoch, "line": unit.line, "serial": unit.serial, "sha256": unit.sha256,
-        "not_before": time(unit.not_before), "not_after": time(unit.not_after), "issued_at": time(unit.issued_at),
-        "certificate": certificate(floor, unit)?, "chain": certificate_pem(floor.issuer.certificate()), "cloud": cloud,
+        "id": unit.id, "epoch": unit.epoch, "line": unit.line, "serial": issued.serial, "sha256": unit.sha256,
+        "not_before": time(issued.not_before), "not_after": time(issued.not_after), "issued_at": time(issued_at),
+        "certificate": certificate_pem(&der), "chain": certificate_pem(floor.issuer.certificate()), "cloud": cloud,
     });
-    if let Some(station) = &unit.station {
+    if let Some(station) = &issued.station {
         body["station"] = json!(station);
     }
     if !unit.attributes.is_empty() {
@@ -117,14 +141,20 @@ pub(super) fn describe(floor: &Shared, unit: &Unit) -> Result<Value, Problem> {
     Ok(body)
 }
 
-/// A unit's certificate, read back from the journal.
-pub(super) fn certificate(floor: &Shared, unit: &Unit) -> Result<String, Problem> {
+/// The event that issued a unit, and when that was, read back from the journal.
+pub(super) fn issued(floor: &Shared, unit: &Unit) -> Result<(OffsetDateTime, UnitIssued), Problem> {
     let entry = floor.ledger.entry(&unit.frame).map_err(|error| unreadable(&error))?;
-    let issued = entry.events.iter().find_map(|event| match event {
-        EdgeEvent::UnitIssued(issued) if issued.id == unit.id => Some(&issued.certificate),
+    let issued = entry.events.into_iter().find_map(|event| match event {
+        EdgeEvent::UnitIssued(issued) if issued.id == unit.id => Some(*issued),
         _ => None,
     });
-    let der = issued.and_then(|text| STANDARD.decode(text).ok()).ok_or_else(Problem::internal)?;
+    Ok((entry.at, issued.ok_or_else(Problem::internal)?))
+}
+
+/// A unit's certificate, read back from the journal.
+pub(super) fn certificate(floor: &Shared, unit: &Unit) -> Result<String, Problem> {
+    let (_, issued) = issued(floor, unit)?;
+    let der = STANDARD.decode(&issued.certificate).map_err(|_| Problem::internal())?;
     Ok(certificate_pem(&der))
 }
 
