@@ -7,6 +7,7 @@
 
 use std::{
     fs, io,
+    ops::Deref,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
@@ -43,8 +44,29 @@ pub(crate) struct Index(Arc<Opened>);
 /// The fields are dropped in this order: first sled, then the seal is put.
 #[derive(Debug)]
 struct Opened {
-    db: sled::Db,
+    db: Tree,
     seal: SealAtEnd,
+}
+
+/// sled's own. When it goes it syncs once more, and panics where that fails; an index is no reason to end like that.
+#[derive(Debug)]
+struct Tree(Option<sled::Db>);
+
+impl Deref for Tree {
+    type Target = sled::Db;
+
+    fn deref(&self) -> &sled::Db {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        let db = self.0.take();
+        if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
+            warn!("the index was not closed in good order; it is verified, or rebuilt, at the next start");
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -73,7 +95,7 @@ impl Index {
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
         let db = opened.map_err(|_| "sled panics on it".to_owned())?.map_err(|error| error.to_string())?;
         let seal = SealAtEnd { dir: dir.to_owned(), whole: AtomicBool::new(false) };
-        Ok(Self(Arc::new(Opened { db, seal })))
+        Ok(Self(Arc::new(Opened { db: Tree(Some(db)), seal })))
     }
 
     /// The rules that the tree in `dir` was built by; `None` where there is none, or nobody knows.
