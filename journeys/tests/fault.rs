@@ -57,7 +57,7 @@ fn can_compile() -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_loses_nothing() -> Result<()> {
-    let report = clean(Harness::Kill(Kill { common: common(6), units: 10_000 })).await?;
+    let report = clean(Harness::Kill(Kill { common: common(6), units: 10_000, rotate: false })).await?;
     ensure!(report.figure("acks") > 20, "hardly anything was issued");
     Ok(())
 }
@@ -67,7 +67,7 @@ async fn a_kill_finds_out_who_answers_before_writing() -> Result<()> {
     if !can_compile() {
         return Ok(());
     }
-    finds_a_loss(Harness::Kill(Kill { common: mutated(2), units: 10_000 })).await
+    finds_a_loss(Harness::Kill(Kill { common: mutated(2), units: 10_000, rotate: false })).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,7 +76,8 @@ async fn a_power_cut_on_ext4_loses_nothing() -> Result<()> {
         return Ok(());
     }
     let report =
-        clean(Harness::PowerCut(PowerCut { common: common(8), fs: Fs::Ext4, units: 10_000 })).await?;
+        clean(Harness::PowerCut(PowerCut { common: common(8), fs: Fs::Ext4, units: 10_000, rotate: false }))
+            .await?;
     ensure!(report.figure("acks") > 20, "hardly anything was issued");
     Ok(())
 }
@@ -86,7 +87,8 @@ async fn a_power_cut_on_xfs_loses_nothing() -> Result<()> {
     if !can_cut(Fs::Xfs) {
         return Ok(());
     }
-    clean(Harness::PowerCut(PowerCut { common: common(4), fs: Fs::Xfs, units: 10_000 })).await?;
+    clean(Harness::PowerCut(PowerCut { common: common(4), fs: Fs::Xfs, units: 10_000, rotate: false }))
+        .await?;
     Ok(())
 }
 
@@ -95,7 +97,13 @@ async fn a_power_cut_finds_out_who_does_not_sync() -> Result<()> {
     if !can_cut(Fs::Ext4) {
         return Ok(());
     }
-    finds_a_loss(Harness::PowerCut(PowerCut { common: mutated(2), fs: Fs::Ext4, units: 10_000 })).await
+    finds_a_loss(Harness::PowerCut(PowerCut {
+        common: mutated(2),
+        fs: Fs::Ext4,
+        units: 10_000,
+        rotate: false,
+    }))
+    .await
 }
 
 fn sweep(common: Common, stride: usize, only: &str) -> Harness {

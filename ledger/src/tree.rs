@@ -8,13 +8,14 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    ops::Bound,
+    ops::{Bound, Deref},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
 
 use aws_lc_rs::digest::{Context, SHA256};
 use journal::{Hash, Seq};
+use tracing::warn;
 
 use crate::error::{OpenError, ReadError};
 
@@ -34,7 +35,28 @@ pub(crate) type Reach = (Seq, Hash);
 #[derive(Debug)]
 pub(crate) struct Tree {
     dir: PathBuf,
-    db: sled::Db,
+    db: Db,
+}
+
+/// sled's own. When it goes it syncs once more, and panics where that fails; an index is no reason to end like that.
+#[derive(Debug)]
+struct Db(Option<sled::Db>);
+
+impl Deref for Db {
+    type Target = sled::Db;
+
+    fn deref(&self) -> &sled::Db {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Db {
+    fn drop(&mut self) {
+        let db = self.0.take();
+        if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
+            warn!("the index was not closed in good order; the next start catches it up, or rebuilds it");
+        }
+    }
 }
 
 impl Tree {
@@ -45,7 +67,7 @@ impl Tree {
         // Of some damage sled does not say that it is there: it panics.
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
         let db = opened.map_err(|_| "sled panics on it".to_owned())?.map_err(|error| error.to_string())?;
-        Ok(Self { dir: dir.to_owned(), db })
+        Ok(Self { dir: dir.to_owned(), db: Db(Some(db)) })
     }
 
     /// The rules that the tree in `dir` was built by; `None` where there is none, or nobody knows.

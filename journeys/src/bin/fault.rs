@@ -5,9 +5,10 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Parser;
 use journeys::fault::Harness;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Breaks a real appliance on purpose, and tells as JSON what came of it.
 #[derive(Debug, Parser)]
@@ -30,7 +31,13 @@ async fn main() -> ExitCode {
 }
 
 async fn run(harness: &Harness) -> Result<bool> {
-    let mut report = harness.run().await?;
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // Dropped where it is, it kills what it started and unmounts what it mounted.
+    let mut report = tokio::select! {
+        report = harness.run() => report?,
+        _ = term.recv() => bail!("told to stop"),
+        _ = int.recv() => bail!("told to stop"),
+    };
     println!("{}", report.json()?);
     Ok(report.clean())
 }

@@ -71,17 +71,17 @@ pub(crate) async fn books(line: &Line, report: &mut Report) -> Result<Option<u64
     Ok(Some(enqueued))
 }
 
-/// Reads the whole list and compares it with everything that was told, and with the books. Returns it.
+/// Reads the whole list and compares it with everything that was told, and with the books. Returns it, if it can be read.
 pub(crate) async fn everything(
     line: &Line,
     told: &Told,
     report: &mut Report,
-) -> Result<BTreeMap<String, String>> {
+) -> Result<Option<BTreeMap<String, String>>> {
     let kept = match list(line).await? {
         Ok(kept) => kept,
         Err(heard) => {
             report.found(Violation::Crash, format!("the list cannot be read: {heard:?}"));
-            return Ok(BTreeMap::new());
+            return Ok(None);
         }
     };
     for (id, unit) in told.all() {
@@ -99,7 +99,7 @@ pub(crate) async fn everything(
         report.found(Violation::HalfCommit, format!("{} units are listed, {enqueued} have jobs", kept.len()));
     }
     report.add("units_kept", kept.len());
-    Ok(kept)
+    Ok(Some(kept))
 }
 
 /// Every unit, or what was heard instead.

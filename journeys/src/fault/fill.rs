@@ -2,7 +2,8 @@
 
 use std::{fs, path::Path};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use futures_util::{StreamExt, stream};
 use serde_json::json;
 
 use crate::fault::{
@@ -10,8 +11,13 @@ use crate::fault::{
     daemon::{Came, Environment},
 };
 
+/// A configuration with small segments, so that many are begun, and little of everything else.
+pub(crate) const SMALL_SEGMENTS: &str =
+    "[storage]\nfloor = \"16 MiB\"\nballast = \"4 MiB\"\nsegment = \"2 MiB\"\n";
 /// What a unit is padded with; a request takes 64 KiB at most.
 const PADDING: usize = 56 << 10;
+/// How many are asked for at a time.
+const AT_A_TIME: usize = 16;
 /// About what a frame takes besides the padding.
 const FRAME: u64 = 4 << 10;
 
@@ -24,18 +30,23 @@ pub(crate) async fn nearly(bench: &Bench) -> Result<usize> {
     let padding = "x".repeat(PADDING);
     let brink = 2 * (PADDING as u64 + FRAME);
     let (mut used, capacity) = used(&journal)?;
-    let mut number = 0;
+    let mut number = 0_u64;
     while used + brink < capacity {
-        let request =
-            json!({ "id": format!("fill-{number}"), "line": "L1", "attributes": { "padding": padding } });
-        match line.issue(&request).await {
-            Heard::Answer(201, _) => number += 1,
-            other => bail!("it does not fill: {other:?}"),
+        // Rather too few than too many at a time: what is really used is looked up.
+        let room = (capacity - used - brink) / (PADDING as u64 + FRAME);
+        let some = number..number + room.clamp(1, 64);
+        let ask = |number: u64| {
+            let padding = json!({ "padding": padding });
+            let request = json!({ "id": format!("fill-{number}"), "line": "L1", "attributes": padding });
+            let line = &line;
+            async move { line.issue(&request).await }
+        };
+        number = some.end;
+        let mut answers = stream::iter(some).map(ask).buffer_unordered(AT_A_TIME);
+        while let Some(heard) = answers.next().await {
+            ensure!(matches!(heard, Heard::Answer(201, _)), "it does not fill: {heard:?}");
         }
-        used += PADDING as u64;
-        if used + brink >= capacity {
-            used = self::used(&journal)?.0;
-        }
+        used = self::used(&journal)?.0;
     }
     daemon.stop().await?.context("it does not stop")?;
     Ok(PADDING)

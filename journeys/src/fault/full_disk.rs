@@ -182,7 +182,7 @@ impl Story<'_> {
         match daemon.wait().await? {
             Some(End::Code(6)) => self.report.add("read_only_found_out", 1),
             Some(end) => {
-                self.report.found(Violation::Unexpected, format!("read-only, it ended with {end:?}"))
+                self.report.found(Violation::Unexpected, format!("read-only, it ended with {end:?}"));
             }
             None => self.report.found(Violation::Hang, "its disk is read-only, and it runs on"),
         }

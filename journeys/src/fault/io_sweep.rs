@@ -74,7 +74,7 @@ struct Sweep {
 impl IoSweep {
     pub(crate) async fn run(&self) -> Result<Report> {
         let mut report = Report::new("io-sweep", &self.common);
-        let scene = Scene::begin(None, "", &report).await?;
+        let scene = Scene::begin(None, fill::SMALL_SEGMENTS, &report).await?;
         let padding = if self.rotate { fill::nearly(&scene.bench).await? } else { 0 };
         let shim = Shim::build(scene.dir())?;
         let sweep = Sweep { scene, shim, padding };

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use tokio::time::sleep;
 
 use crate::fault::{
-    Common, load,
+    Common, fill, load,
     report::Report,
     scene::Scene,
     shim::{Call, Fault, How, Shim},
@@ -25,6 +25,9 @@ pub struct Kill {
     /// When an appliance has issued so many units its books are closed, and a new one takes its place.
     #[arg(long, default_value_t = 10_000)]
     pub units: usize,
+    /// Begins near the end of a segment, and makes small ones from there on.
+    #[arg(long)]
+    pub rotate: bool,
 }
 
 impl Kill {
@@ -32,7 +35,10 @@ impl Kill {
         let mut report = Report::new("kill", &self.common);
         let mut dice = Rng::with_seed(self.common.seed);
         while report.figure("rounds") < self.rounds() {
-            let mut scene = Scene::begin(None, "", &report).await?;
+            let mut scene = Scene::begin(None, fill::SMALL_SEGMENTS, &report).await?;
+            if self.rotate {
+                fill::nearly(&scene.bench).await?;
+            }
             if self.common.mutate {
                 let late = Fault::on_segments(Call::Write, How::Late);
                 scene.environment = Shim::build(scene.dir())?.environment(scene.bench.state(), &late);

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::fault::{
     Common,
     daemon::{Daemon, End},
-    load,
+    fill, load,
     mount::{Fs, Mount},
     report::{Report, Violation},
     scene::Scene,
@@ -22,8 +22,6 @@ use crate::fault::{
 const DISK: u64 = 512;
 /// Below so many free bytes an appliance is replaced by a new one: a full disk is another harness.
 const ENOUGH: u64 = 150 << 20;
-/// Small segments, so that many are begun, and little of the rest.
-const STORAGE: &str = "[storage]\nfloor = \"16 MiB\"\nballast = \"4 MiB\"\nsegment = \"2 MiB\"\n";
 
 /// Cuts the power of its disk.
 ///
@@ -39,6 +37,9 @@ pub struct PowerCut {
     /// When an appliance has issued so many units its books are closed, and a new one takes its place.
     #[arg(long, default_value_t = 10_000)]
     pub units: usize,
+    /// Begins near the end of a segment, and makes small ones from there on.
+    #[arg(long)]
+    pub rotate: bool,
 }
 
 impl PowerCut {
@@ -48,7 +49,11 @@ impl PowerCut {
         while report.figure("rounds") < self.rounds() {
             let dir = TempDir::new()?;
             let disk = Mount::make(dir.path(), self.fs, DISK)?;
-            let mut scene = Scene::begin(Some(disk.point().join("box")), STORAGE, &report).await?;
+            let mut scene =
+                Scene::begin(Some(disk.point().join("box")), fill::SMALL_SEGMENTS, &report).await?;
+            if self.rotate {
+                fill::nearly(&scene.bench).await?;
+            }
             if self.common.mutate {
                 let lie = Fault::on_segments(Call::Sync, How::Lie);
                 scene.environment = Shim::build(scene.dir())?.environment(scene.bench.state(), &lie);

@@ -9,6 +9,8 @@ use crate::fault::Common;
 
 /// How many findings are told in words.
 const EXAMPLES: usize = 50;
+/// How many characters of each.
+const LENGTH: usize = 600;
 
 /// What must never happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -90,8 +92,9 @@ impl Report {
         self.clean = false;
         *self.violations.entry(what).or_default() += 1;
         if self.examples.len() < EXAMPLES {
-            eprintln!("{what:?}: {detail}");
-            self.examples.push(format!("{what:?}: {detail}"));
+            let example: String = format!("{what:?}: {detail}").chars().take(LENGTH).collect();
+            eprintln!("{example}");
+            self.examples.push(example);
         }
     }
 

@@ -109,7 +109,9 @@ impl Scene {
     pub(crate) async fn close(&self, daemon: Daemon, line: &Line, report: &mut Report) -> Result<()> {
         self.sky.clear();
         let kept = check::everything(line, &self.told, report).await?;
-        if check::drained(line, report).await {
+        if check::drained(line, report).await
+            && let Some(kept) = kept
+        {
             check::enrolled(&kept, &self.sky, report);
         }
         match daemon.stop().await? {
