@@ -161,7 +161,7 @@ pub(crate) fn judge(known: &Known, asked: &Asked) -> Judgement {
 fn repeat(unit: &Unit, asked: &Asked) -> Judgement {
     let field = if unit.line != asked.line {
         Some("line")
-    } else if unit.attributes != asked.attributes {
+    } else if unit.attributes_sha256 != index::attributes_sha256(&asked.attributes) {
         Some("attributes")
     } else {
         None
@@ -199,7 +199,7 @@ mod tests {
             id: id.parse().unwrap(),
             epoch: 1,
             line: "L1".into(),
-            attributes: Map::new(),
+            attributes_sha256: None,
             key_sha256: key.into(),
             key_origin,
             sha256: "AB".into(),

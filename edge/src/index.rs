@@ -8,10 +8,11 @@
 //! | `unit/{id}` | [`Unit`] |
 //! | `key/{SHA-256 of the public key}` | the id that has it |
 //! | `idem/{SHA-256}` | [`Remembered`] |
-//! | `order/{seq / 64, 14 hex digits}` | units in the order of their issue: `[[seq, id], …]` |
+//! | `order/{seq / 16, 15 hex digits}` | units in the order of their issue: `[[seq, id], …]` |
 //! | `line/{line}` | [`LineRecord`] |
 //! | `day/{line}/{date}` | a counter |
 
+use aws_lc_rs::digest::{SHA256, digest};
 use azure_iot::RegistrationId;
 use ledger::{Applied, Changes, FrameRef, Seq};
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,7 @@ use crate::event::{IssuedBy, KeyOrigin, UnitIssued};
 pub(crate) const BOX: &[u8] = b"box";
 /// Units in the order of their issue, so many frames to a record: neighbours are written and read together.
 pub(crate) const ORDER: &[u8] = b"order/";
-const ORDERED: Seq = 64;
+const ORDERED: Seq = 16;
 
 /// Who this box is now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,14 +44,33 @@ pub(crate) struct Unit {
     pub(crate) id: RegistrationId,
     pub(crate) epoch: u32,
     pub(crate) line: String,
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub(crate) attributes: Map<String, Value>,
+    /// See [`attributes_sha256`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) attributes_sha256: Option<String>,
     pub(crate) key_sha256: String,
     pub(crate) key_origin: KeyOrigin,
     pub(crate) sha256: String,
     pub(crate) claim_generation: u32,
     pub(crate) scope: String,
     pub(crate) frame: FrameRef,
+}
+
+impl Unit {
+    /// What is kept of an event that stands in `frame`.
+    fn of(unit: &UnitIssued, frame: FrameRef) -> Self {
+        Self {
+            id: unit.id.clone(),
+            epoch: unit.epoch,
+            line: unit.line.clone(),
+            attributes_sha256: attributes_sha256(&unit.attributes),
+            key_sha256: unit.key_sha256.clone(),
+            key_origin: unit.key_origin,
+            sha256: unit.sha256.clone(),
+            claim_generation: unit.claim.generation,
+            scope: unit.scope.clone(),
+            frame,
+        }
+    }
 }
 
 /// A request without an id that was answered.
@@ -69,21 +89,16 @@ pub(crate) struct LineRecord {
     pub(crate) last_at: OffsetDateTime,
 }
 
+/// SHA-256 of attributes, hex: what tells whether they are the same, however large they are. `None` for none.
+pub(crate) fn attributes_sha256(attributes: &Map<String, Value>) -> Option<String> {
+    // A map is written in the order of its keys, so there is one way to write it.
+    let json = serde_json::to_vec(attributes).expect("JSON that was read");
+    (!attributes.is_empty()).then(|| hex::encode(digest(&SHA256, &json)))
+}
+
 /// Applies that a unit was issued.
 pub(crate) fn issued(changes: &mut Changes<'_>, at: &Applied<'_>, unit: &UnitIssued) {
-    let record = Unit {
-        id: unit.id.clone(),
-        epoch: unit.epoch,
-        line: unit.line.clone(),
-        attributes: unit.attributes.clone(),
-        key_sha256: unit.key_sha256.clone(),
-        key_origin: unit.key_origin,
-        sha256: unit.sha256.clone(),
-        claim_generation: unit.claim.generation,
-        scope: unit.scope.clone(),
-        frame: at.frame,
-    };
-    changes.put(&self::unit(&unit.id), &record);
+    changes.put(&self::unit(&unit.id), &Unit::of(unit, at.frame));
     changes.put(&key(&unit.key_sha256), &unit.id);
     let neighbours = order(at.seq);
     let mut ordered: Vec<(Seq, RegistrationId)> = changes.get(&neighbours).unwrap_or_default();
@@ -105,7 +120,7 @@ pub(crate) fn unit(id: &RegistrationId) -> Vec<u8> {
 
 /// The record of the order that tells what frame `seq` issued.
 pub(crate) fn order(seq: Seq) -> Vec<u8> {
-    format!("order/{:014x}", seq / ORDERED).into_bytes()
+    format!("order/{:015x}", seq / ORDERED).into_bytes()
 }
 
 pub(crate) fn lost(id: &RegistrationId) -> Vec<u8> {

@@ -1,7 +1,8 @@
 //! The first hour of an appliance: its PKI, its name, its first administrator.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
@@ -104,6 +105,8 @@ pub async fn init(
     fill(&mut secret)?;
     create_encrypted_secret(&state.claim_key(), &secret, passphrase)?;
     let admin_token = begin(&state, &box_id, options.ledger, now).await?;
+    // The names of what was made.
+    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
     Ok(InitReport { root: state.certificate("root"), root_key: state.key("root"), box_id, admin_token })
 }
 
@@ -162,7 +165,10 @@ async fn begin(
 
 fn write(path: &Path, certificate: &CertificateDer<'_>) -> Result<(), InitError> {
     let io = |source| InitError::Io { path: path.to_owned(), source };
-    fs::write(path, pem::encode("CERTIFICATE", certificate).as_bytes()).map_err(io)
+    let mut file = fs::File::create(path).map_err(io)?;
+    file.write_all(pem::encode("CERTIFICATE", certificate).as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(io)
 }
 
 /// The serial number of a certificate of our own, from the first generation.

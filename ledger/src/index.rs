@@ -31,6 +31,8 @@ pub(crate) type Found = (Vec<u8>, Vec<u8>);
 const GATHERED: usize = 2048;
 /// How long they are gathered.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// How long the tree may take for anything.
+const HANGS: Duration = Duration::from_secs(10);
 /// How many changes may be in memory; whoever brings more waits for the tree.
 const MOST: usize = 16_384;
 
@@ -68,6 +70,8 @@ struct State {
     /// Somebody waits for everything to be in the tree.
     drain: bool,
     stop: bool,
+    /// The thread is somewhere in sled, and will not come back.
+    hangs: bool,
     failed: Option<String>,
 }
 
@@ -137,8 +141,8 @@ impl Index {
     pub(crate) fn write(&self, changes: Batch, reach: (Seq, &Hash)) -> Result<(), ReadError> {
         let shared = &self.0.shared;
         let mut state = shared.lock();
-        while state.recent.len() > MOST && state.failed.is_none() {
-            state = shared.wait(state);
+        if state.recent.len() > MOST {
+            state = shared.until(state, |state| state.recent.len() <= MOST);
         }
         state.check()?;
         // The thread sleeps until there is something, and then until there is enough: it is not woken for every commit.
@@ -173,10 +177,7 @@ impl Index {
         let wanted = state.reach.map_or(0, |(seq, _)| seq);
         state.sync = true;
         shared.turned.notify_all();
-        while (state.synced < wanted || state.sync) && state.failed.is_none() {
-            state = shared.wait(state);
-        }
-        state.check()
+        shared.until(state, |state| state.synced >= wanted && !state.sync).check()
     }
 
     /// SHA-256 over every record: the same for every index that was built from the same frames.
@@ -184,22 +185,22 @@ impl Index {
         let shared = &self.0.shared;
         let mut state = shared.lock();
         let wanted = state.reach.map_or(0, |(seq, _)| seq);
-        while state.written < wanted && state.failed.is_none() {
-            state.drain = true;
-            shared.turned.notify_all();
-            state = shared.wait(state);
-        }
-        state.check()?;
-        drop(state);
+        state.drain = true;
+        shared.turned.notify_all();
+        shared.until(state, |state| state.written >= wanted && !state.drain).check()?;
         shared.tree.fingerprint()
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.lock().stop = true;
+        let hangs = {
+            let mut state = self.shared.lock();
+            state.stop = true;
+            state.hangs
+        };
         self.shared.turned.notify_all();
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.take().filter(|_| !hangs) {
             // A panic in it was caught, and told as a failure.
             let _ = thread.join();
         }
@@ -219,6 +220,23 @@ impl Shared {
 
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         self.turned.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the thread has got so far, or has failed.
+    fn until<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        done: impl Fn(&State) -> bool,
+    ) -> MutexGuard<'a, State> {
+        let waits = |state: &mut State| !done(state) && state.failed.is_none();
+        let waited = self.turned.wait_timeout_while(state, HANGS, waits);
+        let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        if timeout.timed_out() {
+            // After some failed writes sled waits for ever for what will never be on disk.
+            state.failed = Some(format!("sled does not end within {} s", HANGS.as_secs()));
+            state.hangs = true;
+        }
+        state
     }
 
     /// Writes what comes, until it is told to stop and nothing is left, or the tree fails.

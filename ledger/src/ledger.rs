@@ -46,7 +46,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let (journal, space) = (journal::Options::default(), SpaceOptions::default());
-        Self { journal, cache_bytes: 32 << 20, space, checkpoint_key: None }
+        Self { journal, cache_bytes: 8 << 20, space, checkpoint_key: None }
     }
 }
 

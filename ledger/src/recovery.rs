@@ -106,8 +106,12 @@ pub(crate) fn open<E: Event>(dir: &Path, options: &Options) -> Result<Core, Open
         check_ancestry(&journal, index.reach(), known.events)?;
         Ok(index)
     });
-    let (index, checkpoint) = match usable {
-        Ok(index) => (index, checkpoint),
+    let usable = usable.and_then(|index| match replay::<E>(&journal, &index, checkpoint + 1, last_events) {
+        Err(OpenError::Index { why, .. }) => Err(why),
+        other => Ok(other.map(|()| index)),
+    });
+    let index = match usable {
+        Ok(index) => index?,
         Err(why) => {
             if index_dir.exists() {
                 warn!(why, "the index is set aside and rebuilt from the journal");
@@ -117,10 +121,11 @@ pub(crate) fn open<E: Event>(dir: &Path, options: &Options) -> Result<Core, Open
                 // Nobody wants to know so much that there is no room for the new one.
                 Tree::forget_aside(&index_dir)?;
             }
-            (new::<E>(&index_dir, options.cache_bytes)?, 0)
+            let index = new::<E>(&index_dir, options.cache_bytes)?;
+            replay::<E>(&journal, &index, 1, last_events)?;
+            index
         }
     };
-    replay::<E>(&journal, &index, checkpoint + 1, last_events)?;
     space.restock();
     let core = Core::new(journal, index, space, last_events, checkpoint);
     Ok(match &options.checkpoint_key {

@@ -64,9 +64,7 @@ impl Tree {
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, String> {
         remove_interrupted_snapshots(dir).map_err(|error| error.to_string())?;
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
-        // Of some damage sled does not say that it is there: it panics.
-        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
-        let db = opened.map_err(|_| "sled panics on it".to_owned())?.map_err(|error| error.to_string())?;
+        let db = caught(|| config.open()).map_err(|error| error.to_string())?;
         Ok(Self { dir: dir.to_owned(), db: Db(Some(db)) })
     }
 
@@ -123,8 +121,8 @@ impl Tree {
     /// SHA-256 over every record, in the order of the keys: the same for every tree that was built from the same frames.
     pub(crate) fn fingerprint(&self) -> Result<Hash, ReadError> {
         let mut context = Context::new(&SHA256);
-        for record in self.db.iter() {
-            let (key, value) = record.map_err(ReadError::index)?;
+        let mut records = self.db.iter();
+        while let Some((key, value)) = caught(|| records.next().transpose())? {
             for part in [&key, &value] {
                 context.update(&(part.len() as u64).to_be_bytes());
                 context.update(part);
@@ -137,7 +135,7 @@ impl Tree {
 
     /// Returns what is stored under `key`.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Stored>, ReadError> {
-        self.db.get(key).map_err(ReadError::index)?.map(|value| unpack(&value)).transpose()
+        caught(|| self.db.get(key))?.map(|value| unpack(&value)).transpose()
     }
 
     /// Shows the records between two keys, in order, until `visit` has enough and says `false`.
@@ -147,8 +145,8 @@ impl Tree {
         to: Bound<&[u8]>,
         mut visit: impl FnMut(&[u8], Stored) -> bool,
     ) -> Result<(), ReadError> {
-        for record in self.db.range::<&[u8], _>((from, to)) {
-            let (key, value) = record.map_err(ReadError::index)?;
+        let mut records = self.db.range::<&[u8], _>((from, to));
+        while let Some((key, value)) = caught(|| records.next().transpose())? {
             if !visit(&key, unpack(&value)?) {
                 break;
             }
@@ -166,14 +164,35 @@ impl Tree {
             }
         }
         batch.insert(APPLIED, pack(seq, &hash));
-        self.db.apply_batch(batch).map_err(ReadError::index)
+        caught(|| self.db.apply_batch(batch))
     }
 
     /// Forces the tree to disk: sled's flush, then a real sync of its file.
     pub(crate) fn sync(&self) -> Result<(), ReadError> {
-        self.db.flush().map_err(ReadError::index)?;
-        let sync = |name: &str| fs::File::open(self.dir.join(name)).and_then(|file| file.sync_all());
-        sync("db").and_then(|()| sync("conf")).and_then(|()| sync("")).map_err(ReadError::index)
+        caught(|| self.db.flush())?;
+        sync_all(&self.dir).map_err(ReadError::index)
+    }
+}
+
+/// Syncs every file of the tree, and then their names. What is large lies in files of its own, which sled never syncs.
+fn sync_all(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        match fs::File::open(&path) {
+            // A snapshot that was replaced meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(_) if path.is_dir() => sync_all(&path)?,
+            file => file?.sync_all()?,
+        }
+    }
+    fs::File::open(dir)?.sync_all()
+}
+
+/// Of some damage sled does not say that it is there: it panics.
+fn caught<T>(act: impl FnOnce() -> sled::Result<T>) -> Result<T, ReadError> {
+    match catch_unwind(AssertUnwindSafe(act)) {
+        Ok(result) => result.map_err(ReadError::index),
+        Err(_) => Err(ReadError::index("sled panics on it")),
     }
 }
 

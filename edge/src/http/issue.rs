@@ -13,7 +13,7 @@ use axum::{
 use azure_iot::RegistrationId;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, StatusCode, header};
-use ledger::{Decision, View};
+use ledger::{Decision, Stamp, View};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tracing::info;
@@ -22,8 +22,8 @@ use web::{Json, Problem};
 use zeroize::Zeroizing;
 
 use super::{
-    Shared, now, refused, stamp, unavailable,
-    units::{certificate, certificate_pem, describe},
+    Shared, now, refused, unavailable,
+    units::{certificate, certificate_pem, describe, describe_new},
     unreadable,
 };
 use crate::{
@@ -32,7 +32,7 @@ use crate::{
     csr::Csr,
     enroll::{Asked, Judgement, Known, Refusal, judge},
     event::{Idempotency, KeyOrigin, UnitIssued},
-    index::{self, Unit},
+    index::Unit,
     pem,
 };
 
@@ -76,7 +76,7 @@ pub(super) async fn issue(
     // A repeat or a refusal costs no key and no signature.
     match judge(&known, &asked) {
         Judgement::New => {}
-        Judgement::Repeat(unit) => return answer(&floor, &principal, &unit, None, StatusCode::OK),
+        Judgement::Repeat(unit) => return again(&floor, &principal, &unit),
         Judgement::Refused(why) => return Err(problem(&floor, why)),
     }
     floor.ledger.room().map_err(|full| unavailable(&full))?;
@@ -92,7 +92,7 @@ pub(super) async fn issue(
     let mut serial = [0; 17];
     aws_lc_rs::rand::fill(&mut serial[1..]).map_err(|_| Problem::internal())?;
     serial[0] = this_box.generation;
-    let issued = floor.issuer.issue(&asked.id, &spki, at, serial).map_err(|error| {
+    let signed = floor.issuer.issue(&asked.id, &spki, at, serial).map_err(|error| {
         tracing::error!(%error, "a certificate could not be signed");
         Problem::internal()
     })?;
@@ -104,33 +104,38 @@ pub(super) async fn issue(
         attributes: asked.attributes.clone(),
         key_sha256: sha256(&spki),
         key_origin: if private_key.is_some() { KeyOrigin::Edge } else { KeyOrigin::Csr },
-        serial: issued.serial,
-        sha256: sha256(&issued.der).to_uppercase(),
-        not_before: issued.not_before,
-        not_after: issued.not_after,
-        certificate: STANDARD.encode(&issued.der),
+        serial: signed.serial,
+        sha256: sha256(&signed.der).to_uppercase(),
+        not_before: signed.not_before,
+        not_after: signed.not_after,
+        certificate: STANDARD.encode(&signed.der),
         issuer_sha256: sha256(floor.issuer.certificate()),
         claim: floor.claim.record(&asked.id, FIRST_LABEL),
         idempotency: asked.idempotency.clone(),
         scope: principal.scope(),
         issued_by: this_box,
     };
-    let id = asked.id.clone();
+    let issued = event.clone();
     let decide = move |view: &View<'_>| match judge(&Known::in_view(view, &asked), &asked) {
         Judgement::New => Ok(Decision { events: vec![EdgeEvent::UnitIssued(Box::new(event))], answer: None }),
         Judgement::Repeat(unit) => Ok(Decision { events: vec![], answer: Some(unit) }),
         Judgement::Refused(why) => Err(why),
     };
-    let committed = floor.ledger.commit(stamp(&principal), decide).await;
+    let stamp = Stamp { at, actor: principal.actor() };
+    let committed = floor.ledger.commit(stamp, decide).await;
     let committed = committed.map_err(|error| refused(error, |why| problem(&floor, why)))?;
     match committed.answer {
         // Somebody else asked the same at the same time, and was first.
-        Some(unit) => answer(&floor, &principal, &unit, None, StatusCode::OK),
+        Some(unit) => again(&floor, &principal, &unit),
+        // On disk. What is answered comes from what was written, not from the index: that may fail now.
         None => {
-            let unit = floor.ledger.get::<Unit>(&index::unit(&id)).map_err(|error| unreadable(&error))?;
-            let unit = unit.ok_or_else(Problem::internal)?;
-            info!(id = %unit.id, line = unit.line, actor = principal.actor(), "issued");
-            answer(&floor, &principal, &unit, private_key, StatusCode::CREATED)
+            info!(id = %issued.id, line = issued.line, actor = principal.actor(), "issued");
+            let mut body = describe_new(&floor, &issued, at)?;
+            if let Some(key) = private_key {
+                body["private_key"] = json!(key.as_str());
+            }
+            let label = (&issued.id, issued.claim.generation, issued.scope.as_str());
+            Ok(answer(&floor, &principal, label, body, StatusCode::CREATED))
         }
     }
 }
@@ -225,23 +230,24 @@ fn make_key() -> Result<(Vec<u8>, Zeroizing<String>), Problem> {
     Ok((spki, pem::encode("PRIVATE KEY", document.as_ref())))
 }
 
-/// What a unit's station is told.
+/// What a station is told that asks again.
+fn again(floor: &Shared, principal: &Principal, unit: &Unit) -> Result<Response, Problem> {
+    let label = (&unit.id, unit.claim_generation, unit.scope.as_str());
+    Ok(answer(floor, principal, label, describe(floor, unit)?, StatusCode::OK))
+}
+
+/// What a unit's station is told; `label` is its id, the generation of its label, and whose token has asked for it.
 fn answer(
     floor: &Shared,
     principal: &Principal,
-    unit: &Unit,
-    private_key: Option<Zeroizing<String>>,
+    (id, generation, scope): (&RegistrationId, u32, &str),
+    mut body: Value,
     status: StatusCode,
-) -> Result<Response, Problem> {
-    let mut body = describe(floor, unit)?;
-    let own = unit.scope == principal.scope();
-    if own {
-        body["claim_code"] = json!(floor.claim.code(&unit.id, unit.claim_generation).reveal());
+) -> Response {
+    if scope == principal.scope() {
+        body["claim_code"] = json!(floor.claim.code(id, generation).reveal());
     }
-    if let Some(key) = private_key {
-        body["private_key"] = json!(key.as_str());
-    }
-    Ok((status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
 fn problem(floor: &Shared, why: Refusal) -> Problem {

@@ -17,7 +17,7 @@ use axum::{
     routing::{MethodFilter, on},
 };
 use cloud_sync::Survey;
-use ledger::{CommitError, Ledger, ReadError, Stamp, Unavailable};
+use ledger::{CommitError, Ledger, ReadError, Unavailable};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tracing::error;
@@ -26,7 +26,7 @@ use web::{Problem, security_headers};
 
 use crate::{
     EdgeEvent,
-    access::{Access, Principal, Role, guard},
+    access::{Access, Role, guard},
     board::{Board, Lookout},
     claim::ClaimKey,
     config::LineConfig,
@@ -146,11 +146,6 @@ impl Faces {
 fn row(method: &str, path: &str) -> &'static Route {
     let row = ROUTES.iter().find(|route| route.method == method && route.path == path);
     row.unwrap_or_else(|| panic!("{method} {path} has no row in the route table, so nobody may use it"))
-}
-
-/// The stamp of what `principal` does now.
-fn stamp(principal: &Principal) -> Stamp {
-    Stamp { at: now(), actor: principal.actor() }
 }
 
 /// What a station is told when the ledger cannot keep something.

@@ -118,27 +118,49 @@ fn ordered(
 
 /// What may be said about a unit to whoever may read units.
 pub(super) fn describe(floor: &Shared, unit: &Unit) -> Result<Value, Problem> {
-    let time = |at: OffsetDateTime| at.format(&Rfc3339).unwrap_or_default();
     let record = books::committed(&floor.ledger, &unit.id).map_err(|error| unreadable(&error))?;
     let cloud = record.map_or(json!({ "state": "unknown" }), |record| match &record.state {
         CloudState::Waiting { .. } => json!({ "state": "waiting", "since": time(record.since) }),
         CloudState::Settled { at, .. } => json!({ "state": "settled", "since": time(*at) }),
         CloudState::Held { why, at, .. } => json!({ "state": "held", "since": time(*at), "why": why }),
     });
-    let (issued_at, issued) = issued(floor, unit)?;
+    let (at, issued) = issued(floor, unit)?;
+    describe_issued(floor, &issued, at, cloud)
+}
+
+/// The same of a unit that was issued just now.
+pub(super) fn describe_new(
+    floor: &Shared,
+    issued: &UnitIssued,
+    at: OffsetDateTime,
+) -> Result<Value, Problem> {
+    describe_issued(floor, issued, at, json!({ "state": "waiting", "since": time(at) }))
+}
+
+fn describe_issued(
+    floor: &Shared,
+    issued: &UnitIssued,
+    at: OffsetDateTime,
+    cloud: Value,
+) -> Result<Value, Problem> {
     let der = STANDARD.decode(&issued.certificate).map_err(|_| Problem::internal())?;
     let mut body = json!({
-        "id": unit.id, "epoch": unit.epoch, "line": unit.line, "serial": issued.serial, "sha256": unit.sha256,
-        "not_before": time(issued.not_before), "not_after": time(issued.not_after), "issued_at": time(issued_at),
-        "certificate": certificate_pem(&der), "chain": certificate_pem(floor.issuer.certificate()), "cloud": cloud,
+        "id": issued.id, "epoch": issued.epoch, "line": issued.line, "serial": issued.serial,
+        "sha256": issued.sha256, "not_before": time(issued.not_before), "not_after": time(issued.not_after),
+        "issued_at": time(at), "certificate": certificate_pem(&der),
+        "chain": certificate_pem(floor.issuer.certificate()), "cloud": cloud,
     });
     if let Some(station) = &issued.station {
         body["station"] = json!(station);
     }
-    if !unit.attributes.is_empty() {
-        body["attributes"] = json!(unit.attributes);
+    if !issued.attributes.is_empty() {
+        body["attributes"] = json!(issued.attributes);
     }
     Ok(body)
+}
+
+fn time(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_default()
 }
 
 /// The event that issued a unit, and when that was, read back from the journal.

@@ -23,6 +23,7 @@ mod scene;
 mod shim;
 mod sky;
 mod told;
+mod truth;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};

@@ -16,6 +16,7 @@ use crate::fault::{
     report::{Report, Violation},
     scene::Scene,
     shim::{Call, Fault, How, Shim},
+    truth,
 };
 
 /// The size of the disk, in MiB.
@@ -41,6 +42,9 @@ pub struct PowerCut {
     #[arg(long)]
     pub rotate: bool,
 }
+
+/// After every so many cuts the whole index is compared with what the journal says.
+const COMPARED: u64 = 5;
 
 impl PowerCut {
     pub(crate) async fn run(&self) -> Result<Report> {
@@ -98,6 +102,9 @@ impl PowerCut {
                 daemon.kill().await?;
                 disk.remount()?;
                 report.add("cuts_while_starting", 1);
+            }
+            if report.figure("rounds") % COMPARED == 0 {
+                truth::check(scene.bench.state(), report).await?;
             }
             // What does not start any more is the end of this appliance, and in the report.
             let Some(up) = scene.start(report).await? else { return Ok(()) };

@@ -155,8 +155,8 @@ fn open(dir: &Path, units: u64) -> Result<Opened> {
     let get_micros = start.elapsed().as_secs_f64() * 1e6 / GETS as f64;
     let start = Instant::now();
     for _ in 0..SCANS {
-        let after = format!("seq/{:016x}", random.u64(..units));
-        let page: Vec<(_, Value)> = ledger.scan(b"seq/", Some(after.as_bytes()), PAGE)?;
+        let after = format!("unit/mx200-{:012}", random.u64(..units - 1));
+        let page: Vec<(_, Value)> = ledger.scan(b"unit/", Some(after.as_bytes()), PAGE)?;
         anyhow::ensure!(!page.is_empty(), "no unit behind {after}");
     }
     let page_micros = start.elapsed().as_secs_f64() * 1e6 / SCANS as f64;
