@@ -28,13 +28,13 @@ use crate::{
 pub(crate) type Found = (Vec<u8>, Vec<u8>);
 
 /// How many changes are gathered before they are written, unless somebody waits for them.
-const GATHERED: usize = 2048;
+const GATHERED: usize = 512;
 /// How long they are gathered.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// How long the tree may take for anything.
 const HANGS: Duration = Duration::from_secs(10);
 /// How many changes may be in memory; whoever brings more waits for the tree.
-const MOST: usize = 16_384;
+const MOST: usize = 2048;
 
 /// The index. Cheap to clone; all clones are the same index.
 #[derive(Debug, Clone)]

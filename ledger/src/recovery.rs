@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How many frames are applied to the index in one batch.
-const BATCH: u64 = 1000;
+const BATCH: u64 = 100;
 /// How often a long rebuild tells how far it is, in frames.
 const PROGRESS: u64 = 50_000;
 
