@@ -11,7 +11,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use journeys::programs;
+use clap::Parser;
+use journeys::{fault::Harness, programs};
 use tempfile::TempDir;
 
 const README: &str = include_str!("../../README.md");
@@ -43,6 +44,26 @@ fn blocks(text: &str) -> Vec<(bool, String)> {
         }
     }
     blocks
+}
+
+/// What the README says about the fault harnesses.
+#[derive(Debug, Parser)]
+struct Fault {
+    #[command(subcommand)]
+    _harness: Harness,
+}
+
+#[test]
+fn every_fault_harness_of_the_readme_is_one() -> Result<()> {
+    let begin = "cargo run --release -p journeys --bin fault";
+    let commands: Vec<_> = README.lines().filter_map(|line| line.strip_prefix(begin)).collect();
+    ensure!(commands.len() >= 6, "{commands:?}");
+    for command in commands {
+        // `tests/fault.rs` runs them, small.
+        Fault::try_parse_from(std::iter::once("fault").chain(command.split_whitespace().skip(1)))
+            .with_context(|| command.to_owned())?;
+    }
+    Ok(())
 }
 
 #[test]

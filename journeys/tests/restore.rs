@@ -17,6 +17,11 @@ use tokio_util::sync::CancellationToken;
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+#[expect(clippy::disallowed_methods, reason = "somebody looks at the clock on the wall")]
+fn now() -> OffsetDateTime {
+    OffsetDateTime::now_utc()
+}
+
 async fn issue(floor: &Floor, token: &str, id: &str) -> Result<(u16, Value)> {
     floor.issue(token, &json!({ "id": id, "line": "L1" })).await
 }
@@ -117,13 +122,13 @@ async fn a_restored_box_knows_what_it_lacks_and_the_old_one_gives_way() -> Resul
     ensure!(said.contains(&format!("missing     frames {} to ", last + 1)), "{last} {said}");
     ensure!(said.contains("3 units") && announced_late.iter().all(|id| said.contains(id)), "{said}");
     ensure!(issue(&new, &station, "early").await?.0 == 503, "nothing was confirmed yet");
-    let now = OffsetDateTime::now_utc();
+    let until = now();
     let window = |from: OffsetDateTime| {
-        Ok::<_, anyhow::Error>(format!("{}/{}", from.format(&Rfc3339)?, now.format(&Rfc3339)?))
+        Ok::<_, anyhow::Error>(format!("{}/{}", from.format(&Rfc3339)?, until.format(&Rfc3339)?))
     };
-    let short = window(now)?;
+    let short = window(until)?;
     ensure!(new.edge(&["reconcile", "--window", &short]).is_err(), "a window that begins after the backup");
-    let said = new.edge(&["reconcile", "--window", &window(now - Duration::from_secs(3600))?])?;
+    let said = new.edge(&["reconcile", "--window", &window(until - Duration::from_secs(3600))?])?;
     ensure!(said.contains("generation 2"), "{said}");
     let (status, unit) = issue(&new, &station, "after").await?;
     ensure!(
@@ -173,8 +178,8 @@ async fn without_a_cloud_somebody_accepts_the_gap_and_says_why() -> Result<()> {
     ensure!(
         new.edge(&["reconcile"]).is_err_and(|error| error.to_string().contains("no cloud is configured"))
     );
-    let from = (OffsetDateTime::now_utc() - Duration::from_secs(3600)).format(&Rfc3339)?;
-    let window = format!("{from}/{}", OffsetDateTime::now_utc().format(&Rfc3339)?);
+    let from = (now() - Duration::from_secs(3600)).format(&Rfc3339)?;
+    let window = format!("{from}/{}", now().format(&Rfc3339)?);
     let blank = ["reconcile", "--window", &window, "--accept-gap", " "];
     ensure!(new.edge(&blank).is_err_and(|error| error.to_string().contains("say why")));
     ensure!(issue(&new, &station, "gw-2").await?.0 == 503);

@@ -57,7 +57,7 @@ pub(crate) fn open(dir: &Path) -> Result<Ledger<EdgeEvent>, OpenError> {
 /// Commits unit `n`, and later perhaps that the cloud has it.
 pub(crate) async fn issue(ledger: &Ledger<EdgeEvent>, n: u64) -> Result<()> {
     commit(ledger, EdgeEvent::UnitIssued(Box::new(unit(n)?))).await?;
-    if n % 3 == 0 {
+    if n.is_multiple_of(3) {
         commit(ledger, EdgeEvent::Cloud(CloudEvent::Accepted { id: id(n)?, epoch: 1 })).await?;
     }
     Ok(())

@@ -103,7 +103,7 @@ impl PowerCut {
                 disk.remount()?;
                 report.add("cuts_while_starting", 1);
             }
-            if report.figure("rounds") % COMPARED == 0 {
+            if report.figure("rounds").is_multiple_of(COMPARED) {
                 truth::check(scene.bench.state(), report).await?;
             }
             // What does not start any more is the end of this appliance, and in the report.

@@ -41,7 +41,7 @@ impl Event for Replayed {
     const INDEX_VERSION: u32 = <EdgeEvent as Event>::INDEX_VERSION;
 
     fn apply(&self, at: &Applied<'_>, changes: &mut Changes<'_>) {
-        if !FORGETFUL.load(Ordering::Relaxed) || at.seq % 4 != 0 {
+        if !FORGETFUL.load(Ordering::Relaxed) || !at.seq.is_multiple_of(4) {
             self.0.apply(at, changes);
         }
     }
