@@ -9,6 +9,7 @@ pub mod fault;
 pub mod floor;
 pub mod programs;
 pub mod proxy;
+pub mod sky;
 pub mod story;
 pub mod tools;
 pub mod world;

@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use azure_iot::enrollment::{IndividualEnrollment, ProvisioningStatus};
-use emulator::{Control, Emulator, Options, Weather};
-use journeys::floor::Floor;
+use emulator::{Control, Weather};
+use journeys::{floor::Floor, sky::Sky};
 use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -18,7 +18,6 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
 
 const ROUNDS: usize = 50;
 const CLIENTS: usize = 4;
@@ -85,29 +84,9 @@ fn enable_one(cloud: &Control, enabled: &mut Vec<String>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_was_answered_is_lost_and_an_activation_is_never_undone() -> Result<()> {
     let dir = TempDir::new()?;
-    let free = ([127, 0, 0, 1], 0).into();
-    let hubs = vec!["hub-1".to_owned()];
-    let options = Options {
-        https: free,
-        mqtt: free,
-        admin: free,
-        state: dir.path().join("cloud"),
-        hubs,
-        retry_after: 1,
-    };
-    let emulator = Emulator::bind(options).await?;
-    let cloud = emulator.control();
-    let section = format!(
-        "[cloud]\nconnection_string_file = {:?}\nconnect_to = \"{}\"\nextra_root = {:?}\noperations_per_minute = 60000\n\
-         request_timeout = \"2s\"\nfirst_delay = \"20ms\"\nlongest_delay = \"100ms\"\n",
-        emulator.connection_string(),
-        emulator.https_addr(),
-        emulator.root()
-    );
-    let cancel = CancellationToken::new();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(emulator.run(cancel.clone()));
-    let floor = Arc::new(Floor::init(dir.path(), &section)?);
+    let sky = Sky::rise(&dir.path().join("cloud")).await?;
+    let cloud = sky.control().clone();
+    let floor = Arc::new(Floor::init(dir.path(), sky.section())?);
     let daemon = floor.start()?;
     let (token, display) = (floor.token("station", "bench")?, floor.token("display", "board")?);
     daemon.kill()?;
@@ -184,11 +163,7 @@ async fn nothing_that_was_answered_is_lost_and_an_activation_is_never_undone() -
     }
     report(ROUNDS, told.issued.len(), kept.len(), enabled.len());
     daemon.stop()?;
-    cancel.cancel();
-    while let Some(task) = tasks.join_next().await {
-        task??;
-    }
-    Ok(())
+    sky.set().await
 }
 
 struct Reader<'a> {

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use emulator::{Control, Emulator, Options, Weather};
-use journeys::floor::Floor;
+use emulator::{Control, Weather};
+use journeys::{floor::Floor, sky::Sky};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -38,21 +38,8 @@ async fn announced(cloud: &Control, ids: &[String]) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_box_knows_what_it_lacks_and_the_old_one_gives_way() -> Result<()> {
     let dir = TempDir::new()?;
-    let free = ([127, 0, 0, 1], 0).into();
-    let (state, hubs) = (dir.path().join("cloud"), vec!["hub-1".to_owned()]);
-    let emulator =
-        Emulator::bind(Options { https: free, mqtt: free, admin: free, state, hubs, retry_after: 1 }).await?;
-    let cloud = emulator.control();
-    let section = format!(
-        "[cloud]\nconnection_string_file = {:?}\nconnect_to = \"{}\"\nextra_root = {:?}\noperations_per_minute = 60000\n\
-         request_timeout = \"2s\"\nfirst_delay = \"20ms\"\nlongest_delay = \"100ms\"\n",
-        emulator.connection_string(),
-        emulator.https_addr(),
-        emulator.root()
-    );
-    let cancel = CancellationToken::new();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(emulator.run(cancel.clone()));
+    let sky = Sky::rise(&dir.path().join("cloud")).await?;
+    let (cloud, section) = (sky.control().clone(), sky.section().to_owned());
     let first = dir.path().join("first");
     std::fs::create_dir(&first)?;
     let old = Arc::new(Floor::init(&first, &section)?);
@@ -153,11 +140,7 @@ async fn a_restored_box_knows_what_it_lacks_and_the_old_one_gives_way() -> Resul
     let after = cloud.with(|cloud, _| cloud.enrollments().len());
     ensure!(after == enrolled, "the old box has announced something: {enrolled}, then {after}");
     daemon.stop()?;
-    cancel.cancel();
-    while let Some(task) = tasks.join_next().await {
-        task??;
-    }
-    Ok(())
+    sky.set().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

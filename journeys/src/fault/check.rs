@@ -10,9 +10,9 @@ use tokio::time::{Instant, interval};
 use crate::fault::{
     bench::{Heard, Line, fingerprint},
     report::{Report, Violation},
-    sky::Sky,
     told::{Told, Unit},
 };
+use crate::sky::Sky;
 
 /// How many questions are asked at a time.
 const AT_A_TIME: usize = 16;

@@ -21,7 +21,6 @@ mod rebuild;
 mod report;
 mod scene;
 mod shim;
-mod sky;
 mod told;
 mod truth;
 

@@ -15,9 +15,9 @@ use crate::fault::{
     check,
     daemon::{Came, Daemon, End, Environment},
     report::{Report, Violation},
-    sky::Sky,
     told::Told,
 };
+use crate::sky::Sky;
 
 /// How many older units are looked at after every fault, besides those of the last round.
 const OLDER: usize = 50;

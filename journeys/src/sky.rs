@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A running emulator.
 #[derive(Debug)]
-pub(crate) struct Sky {
+pub struct Sky {
     control: Control,
     section: String,
     cancel: CancellationToken,
@@ -20,7 +20,7 @@ pub(crate) struct Sky {
 
 impl Sky {
     /// Starts one that keeps who it is in `dir`.
-    pub(crate) async fn rise(dir: &Path) -> Result<Self> {
+    pub async fn rise(dir: &Path) -> Result<Self> {
         let free = ([127, 0, 0, 1], 0).into();
         let hubs = vec!["hub-1".to_owned()];
         let options =
@@ -40,13 +40,20 @@ impl Sky {
         Ok(Self { control, section, cancel, tasks })
     }
 
+    /// The cloud, to look at and to act on.
+    #[must_use]
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
     /// The section of a configuration that points to it.
-    pub(crate) fn section(&self) -> &str {
+    #[must_use]
+    pub fn section(&self) -> &str {
         &self.section
     }
 
     /// Makes some weather.
-    pub(crate) fn change(&self, dice: &mut Rng) {
+    pub fn change(&self, dice: &mut Rng) {
         let weathers = [
             Weather::Clear,
             Weather::Offline,
@@ -58,23 +65,24 @@ impl Sky {
     }
 
     /// The cloud cannot be reached.
-    pub(crate) fn away(&self) {
+    pub fn away(&self) {
         self.control.set_weather(Weather::Offline);
     }
 
     /// Makes good weather.
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         self.control.set_weather(Weather::Clear);
     }
 
     /// Every enrollment by its id.
-    pub(crate) fn enrollments(&self) -> BTreeMap<String, IndividualEnrollment> {
+    #[must_use]
+    pub fn enrollments(&self) -> BTreeMap<String, IndividualEnrollment> {
         let records = self.control.with(|cloud, _| cloud.enrollments());
         records.into_iter().map(|record| (record.registration_id.clone(), record)).collect()
     }
 
     /// Ends it.
-    pub(crate) async fn set(mut self) -> Result<()> {
+    pub async fn set(mut self) -> Result<()> {
         self.cancel.cancel();
         while let Some(task) = self.tasks.join_next().await {
             task??;
