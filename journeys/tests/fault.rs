@@ -107,7 +107,9 @@ async fn a_power_cut_finds_out_who_does_not_sync() -> Result<()> {
 }
 
 fn sweep(common: Common, stride: usize, only: &str) -> Harness {
-    Harness::IoSweep(IoSweep { common, stride, rotate: false, only: Some(only.to_owned()) })
+    // Room for a segment is made only where one ends.
+    let rotate = only.starts_with("allocate");
+    Harness::IoSweep(IoSweep { common, stride, rotate, only: Some(only.to_owned()) })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +117,9 @@ async fn a_failing_storage_call_loses_nothing() -> Result<()> {
     if !can_compile() {
         return Ok(());
     }
-    for (only, stride) in [("sync-eio-once", 7), ("write-enospc-on", 11), ("name-eio-once", 2)] {
+    for (only, stride) in
+        [("sync-eio-once", 7), ("write-enospc-on", 11), ("name-eio-once", 2), ("allocate-enospc-on", 1)]
+    {
         clean(sweep(common(5), stride, only)).await?;
     }
     Ok(())
