@@ -12,7 +12,7 @@ use cloud_sync::CloudEvent;
 use edge::{EdgeEvent, event::UnitIssued};
 use fastrand::Rng;
 use ledger::{
-    CommitError, Decision, Event, FrameRef, Hash, Ledger, OpenError, Options, Seq, SpaceOptions, Stamp, View,
+    CommitError, Decision, Event, FrameRef, Hash, Ledger, OpenError, Options, SpaceOptions, Stamp, View,
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -30,9 +30,7 @@ pub(crate) fn options() -> Options {
 /// Everything that a ledger shows.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Shown {
-    /// The last commit.
-    pub(crate) seq: Seq,
-    /// The whole index.
+    /// The whole index, and with it the number and the hash of the last commit.
     pub(crate) index: Hash,
     /// What was issued: every unit's event, read back from the journal.
     pub(crate) units: BTreeMap<String, Value>,
@@ -46,7 +44,7 @@ pub(crate) fn look<E: Event>(ledger: &Ledger<E>) -> Result<Shown> {
         let entry = ledger.entry(&frame)?;
         units.insert(String::from_utf8_lossy(&key).into_owned(), json!(entry.events));
     }
-    Ok(Shown { seq: ledger.seq(), index: ledger.fingerprint()?, units })
+    Ok(Shown { index: ledger.fingerprint()?, units })
 }
 
 /// Opens a ledger of an appliance.

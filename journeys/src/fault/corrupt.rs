@@ -106,8 +106,7 @@ async fn judge(
         }
         Ok(found) => {
             let less = shown.units.len() - shown.units.len().min(found.units.len());
-            let detail =
-                format!("{what}: opens at frame {} instead of {}, {less} units less", found.seq, shown.seq);
+            let detail = format!("{what}: opens, and shows something else, {less} units less");
             report.found(if less > 0 { Violation::Lost } else { Violation::Changed }, detail);
         }
         // Noticed while reading: the ledger ends, and the next start has to heal it.
