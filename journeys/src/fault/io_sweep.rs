@@ -194,7 +194,9 @@ impl Cycle<'_> {
     /// Whether a sync of the journal has failed: from then on nothing may be promised.
     fn journal_is_gone(&self) -> bool {
         let failed = matches!((self.fault.call, self.fault.how), (Call::Sync, How::Fail(_)));
-        failed && fs::read_to_string(&self.mark).is_ok_and(|hit| hit.contains("/journal"))
+        // A spare that fails holds nothing yet, and is thrown away.
+        let of_frames = |hit: &str| hit.contains("/journal") && !hit.contains("/journal/spare");
+        failed && fs::read_to_string(&self.mark).is_ok_and(|hits| hits.lines().any(of_frames))
     }
 
     /// Starts it without the fault: everything that was told must be there.
