@@ -70,6 +70,19 @@ pub(crate) struct Prepared<E> {
     entries: Vec<Arc<Entry<E>>>,
 }
 
+/// A batch that has ended: what happened, in order, and who waits to hear of it.
+pub(crate) struct Completed<E> {
+    turns: Vec<(Box<dyn Turn<E>>, Fate)>,
+    pub(crate) entries: Vec<Arc<Entry<E>>>,
+}
+
+impl<E> Completed<E> {
+    /// Answers everybody.
+    pub(crate) fn answer(self) {
+        self.turns.into_iter().for_each(|(turn, fate)| turn.answer(fate));
+    }
+}
+
 /// A [`Decision`] closure and the caller who waits for it.
 pub(crate) struct Asked<T, R, F> {
     pub(crate) stamp: Option<Stamp>,
@@ -228,21 +241,18 @@ impl Core {
         }
     }
 
-    /// Answers every turn of a batch that was synced, or was not; returns what happened, in order.
-    pub(crate) fn complete<E: Event>(&mut self, prepared: Prepared<E>) -> Vec<Arc<Entry<E>>> {
-        let Prepared { turns, overlay, entries } = prepared;
+    /// Ends a batch that was synced, or was not: what happened is in the index, and may be told.
+    pub(crate) fn complete<E: Event>(&mut self, prepared: Prepared<E>) -> Completed<E> {
+        let Prepared { mut turns, overlay, entries } = prepared;
         if let Some(why) = self.failed.clone() {
-            turns.into_iter().for_each(|(turn, _)| turn.answer(Fate::Lost(why.clone())));
-            return Vec::new();
+            turns.iter_mut().for_each(|(_, fate)| *fate = Fate::Lost(why.clone()));
+            return Completed { turns, entries: Vec::new() };
         }
         // On disk: from here on every answer is yes, even if the index now fails.
         if let Err(error) = self.index_batch(overlay, entries.last().map(|entry| (entry.seq, entry.hash))) {
             self.doubt_index(&error);
         }
-        for (turn, fate) in turns {
-            turn.answer(fate);
-        }
-        entries
+        Completed { turns, entries }
     }
 
     /// Writes how far the journal is on disk, when it falls idle.
@@ -325,9 +335,12 @@ impl Core {
 
     /// Nothing will be committed any more: what is left is an index on disk, and a journal that says so.
     pub(crate) fn end(&mut self) {
-        if self.failed.is_none()
-            && self.checkpoint < self.applied
-            && let Err(error) = self.space.make_room().map_or(Ok(()), |()| self.index.sync())
+        let behind = self.failed.is_none() && self.checkpoint < self.applied;
+        // Without room the index stays behind; the next start catches it up.
+        if behind
+            && self.space.make_room().is_ok()
+            && self.space.is_roomy()
+            && let Err(error) = self.index.sync()
         {
             self.doubt_index(&error);
         }

@@ -21,6 +21,7 @@ use journal::{Hash, Seq};
 
 use crate::{
     error::ReadError,
+    space::Space,
     tree::{Batch, Reach, Stored, Tree},
 };
 
@@ -50,6 +51,7 @@ struct Handle {
 #[derive(Debug)]
 struct Shared {
     tree: Tree,
+    space: Space,
     state: Mutex<State>,
     turned: Condvar,
 }
@@ -77,12 +79,12 @@ struct State {
 
 impl Index {
     /// Opens the index in `dir`; an `Err` means that it has to be rebuilt.
-    pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, String> {
+    pub(crate) fn open(dir: &Path, cache_bytes: u64, space: Space) -> Result<Self, String> {
         let tree = Tree::open(dir, cache_bytes)?;
         let reach = tree.applied().map_err(|error| error.to_string())?;
         let written = reach.map_or(0, |(seq, _)| seq);
         let state = Mutex::new(State { reach, written, ..State::default() });
-        let shared = Arc::new(Shared { tree, state, turned: Condvar::new() });
+        let shared = Arc::new(Shared { tree, space, state, turned: Condvar::new() });
         let work = shared.clone();
         let thread = thread::Builder::new().name("ledger-index".to_owned()).spawn(move || work.run());
         let thread = Some(thread.map_err(|error| error.to_string())?);
@@ -233,8 +235,10 @@ impl Shared {
         let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         if timeout.timed_out() {
             // After some failed writes sled waits for ever for what will never be on disk.
-            state.failed = Some(format!("sled does not end within {} s", HANGS.as_secs()));
-            state.hangs = true;
+            let full = !self.space.is_roomy();
+            let why = if full { "the disk is full" } else { "sled does not end" };
+            state.failed = Some(format!("{why}: waited {} s", HANGS.as_secs()));
+            state.hangs = !full;
         }
         state
     }
@@ -268,6 +272,14 @@ impl Shared {
                 Ok((state, _)) => state,
                 Err(poisoned) => poisoned.into_inner().0,
             };
+        }
+        if !self.space.is_roomy() {
+            // sled does not survive a full disk. What waits is in the journal, and in memory: it can wait.
+            if state.stop {
+                return Ok(false);
+            }
+            drop(self.turned.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner));
+            return Ok(true);
         }
         let (sync, stop) = (std::mem::take(&mut state.sync), state.stop);
         state.drain = false;
@@ -373,6 +385,12 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::space::SpaceOptions;
+
+    fn open(dir: &TempDir) -> Index {
+        let space = Space::new(dir.path(), SpaceOptions { floor: 0, ballast: 0 });
+        Index::open(&dir.path().join("index"), 1 << 20, space).unwrap()
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
@@ -383,7 +401,7 @@ mod tests {
             limit in 1usize..9,
         ) {
             let dir = TempDir::new().unwrap();
-            let index = Index::open(&dir.path().join("index"), 1 << 20).unwrap();
+            let index = open(&dir);
             let mut model = BTreeMap::new();
             for (n, write) in writes.iter().enumerate() {
                 let seq = n as u64 + 1;
@@ -416,7 +434,7 @@ mod tests {
                 }
             }
             drop(index);
-            let index = Index::open(&dir.path().join("index"), 1 << 20).unwrap();
+            let index = open(&dir);
             prop_assert_eq!(index.reach().map(|(seq, _)| seq), Some(writes.len() as u64));
             prop_assert_eq!(index.scan(b"", None, usize::MAX).unwrap().into_iter().filter(|(key, _)| key[0] != 0).collect::<BTreeMap<_, _>>(), model);
         }

@@ -94,7 +94,7 @@ pub(crate) fn open<E: Event>(dir: &Path, options: &Options) -> Result<Core, Open
     let space = Space::new(dir, options.space);
     // On a full disk not even the index opens, so the ballast goes first; if that is not enough, the opening tells.
     let _ = space.make_room();
-    let usable = usable::<E>(&index_dir, options.cache_bytes, version, checkpoint);
+    let usable = usable::<E>(&index_dir, options.cache_bytes, &space, version, checkpoint);
     if let Ok(index) = &usable
         && let Some((index, _)) = index.reach().filter(|(reach, _)| *reach > last_events)
     {
@@ -121,7 +121,7 @@ pub(crate) fn open<E: Event>(dir: &Path, options: &Options) -> Result<Core, Open
                 // Nobody wants to know so much that there is no room for the new one.
                 Tree::forget_aside(&index_dir)?;
             }
-            let index = new::<E>(&index_dir, options.cache_bytes)?;
+            let index = new::<E>(&index_dir, options.cache_bytes, &space)?;
             replay::<E>(&journal, &index, 1, last_events)?;
             index
         }
@@ -138,6 +138,7 @@ pub(crate) fn open<E: Event>(dir: &Path, options: &Options) -> Result<Core, Open
 fn usable<E: Event>(
     dir: &Path,
     cache_bytes: u64,
+    space: &Space,
     version: Option<u32>,
     checkpoint: Seq,
 ) -> Result<Index, String> {
@@ -147,7 +148,7 @@ fn usable<E: Event>(
     if version != Some(E::INDEX_VERSION) {
         return Err(format!("it was built by rules {version:?}, ours are {}", E::INDEX_VERSION));
     }
-    let index = Index::open(dir, cache_bytes)?;
+    let index = Index::open(dir, cache_bytes, space.clone())?;
     let reach = index.reach().map_or(0, |(seq, _)| seq);
     if reach < checkpoint {
         return Err(format!("it ends at frame {reach}, but was once on disk up to {checkpoint}"));
@@ -169,9 +170,9 @@ fn check_ancestry(journal: &Journal, applied: Option<Reach>, events: Option<Reac
     if found == Some(hash) { Ok(()) } else { Err(format!("its frame {seq} is not the journal's")) }
 }
 
-fn new<E: Event>(dir: &Path, cache_bytes: u64) -> Result<Index, OpenError> {
+fn new<E: Event>(dir: &Path, cache_bytes: u64, space: &Space) -> Result<Index, OpenError> {
     let failed = |why: String| OpenError::Index { dir: dir.to_owned(), why };
-    let index = Index::open(dir, cache_bytes).map_err(failed)?;
+    let index = Index::open(dir, cache_bytes, space.clone()).map_err(failed)?;
     Tree::set_version(dir, E::INDEX_VERSION).map_err(|error| failed(error.to_string()))?;
     Ok(index)
 }
@@ -246,7 +247,7 @@ mod tests {
         let turn = Asked { stamp: Some(stamp), decide: Some(decide), verdict: None, reply };
         let prepared = core.prepare::<Tick>(vec![Box::new(turn)], None);
         core.sync();
-        assert_eq!(core.complete(prepared).len(), 1);
+        assert_eq!(core.complete(prepared).entries.len(), 1);
     }
 
     #[test]

@@ -47,9 +47,14 @@ impl Space {
         self.at_least(self.options.floor)
     }
 
+    /// Whether there is room for what can wait: more than the ballast is let go for.
+    pub(crate) fn is_roomy(&self) -> bool {
+        self.at_least(self.options.ballast / 2).is_ok()
+    }
+
     /// Makes sure that what has been begun can be written, if need be by letting the ballast go.
     pub(crate) fn make_room(&self) -> Result<(), Unavailable> {
-        if self.at_least(self.options.ballast / 2).is_ok() {
+        if self.is_roomy() {
             return Ok(());
         }
         match fs::remove_file(self.ballast()) {

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, oneshot, watch};
 
 use crate::{
-    core::{Core, Prepared, Turn},
+    core::{Completed, Core, Prepared, Turn},
     error::ReadError,
     event::{Entry, Event},
     ledger::Status,
@@ -105,7 +105,7 @@ pub(crate) fn run<E: Event>(mut core: Core, queue: &Receiver<Message<E>>, channe
                 // The disk goes on before anybody is answered.
                 core.begin_sync();
             }
-            publish(core.complete(before), channels);
+            end(core.complete(before), channels);
             on_its_way = next;
         } else if let Some(next) = next {
             if busy && orders.is_empty() {
@@ -113,7 +113,7 @@ pub(crate) fn run<E: Event>(mut core: Core, queue: &Receiver<Message<E>>, channe
                 on_its_way = Some(next);
             } else {
                 core.sync();
-                publish(core.complete(next), channels);
+                end(core.complete(next), channels);
             }
         }
         let signature_due = core.signature_due() || instant.duration_since(signed) >= SIGNATURE;
@@ -125,7 +125,7 @@ pub(crate) fn run<E: Event>(mut core: Core, queue: &Receiver<Message<E>>, channe
         // What follows writes frames of its own, behind everything that was staged.
         if let Some(before) = on_its_way.take() {
             core.finish_sync();
-            publish(core.complete(before), channels);
+            end(core.complete(before), channels);
         }
         if let Some(error) = orders.doubt {
             core.doubt_index(&error);
@@ -184,13 +184,17 @@ fn take<E>(message: Message<E>, batch: &mut Vec<Box<dyn Turn<E>>>, orders: &mut 
     }
 }
 
-fn publish<E>(entries: Vec<Arc<Entry<E>>>, channels: &Channels<E>) {
-    let Some(last) = entries.last().map(|entry| entry.seq) else { return };
-    for entry in entries {
-        // Nobody listening is fine.
-        let _ = channels.entries.send(entry);
+/// Tells what happened, and then those who waited: who has an answer finds everything as it says.
+fn end<E>(mut completed: Completed<E>, channels: &Channels<E>) {
+    let entries = std::mem::take(&mut completed.entries);
+    if let Some(last) = entries.last().map(|entry| entry.seq) {
+        for entry in entries {
+            // Nobody listening is fine.
+            let _ = channels.entries.send(entry);
+        }
+        channels.seq.send_replace(last);
     }
-    channels.seq.send_replace(last);
+    completed.answer();
 }
 
 #[expect(clippy::disallowed_methods, reason = "the writer thread is a shell: it alone paces the checkpoints")]
