@@ -11,6 +11,8 @@ use std::{
     ops::{Bound, Deref},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -21,6 +23,9 @@ use crate::error::{OpenError, ReadError};
 
 /// Key of the last frame that the tree holds: its number and its hash. No program key starts with a zero byte.
 const APPLIED: &[u8] = b"\0applied";
+
+/// How often the lock of a tree that was closed just now is asked for, 10 ms apart.
+const PATIENCE: u32 = 500;
 
 /// A stored value: who wrote it last, and the JSON.
 pub(crate) type Stored = (Seq, Vec<u8>);
@@ -64,7 +69,16 @@ impl Tree {
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, String> {
         remove_interrupted_snapshots(dir).map_err(|error| error.to_string())?;
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
-        let db = caught(|| config.open()).map_err(|error| error.to_string())?;
+        let mut opened = caught(|| config.open());
+        for _ in 0..PATIENCE {
+            // Nobody but us has the journal, so who still has the lock is a thread of sled that ends just now.
+            if !opened.as_ref().is_err_and(|error| error.to_string().contains("could not acquire lock")) {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+            opened = caught(|| config.open());
+        }
+        let db = opened.map_err(|error| error.to_string())?;
         Ok(Self { dir: dir.to_owned(), db: Db(Some(db)) })
     }
 
