@@ -37,6 +37,9 @@ const HANGS: Duration = Duration::from_secs(10);
 /// How many changes may be in memory; whoever brings more waits for the tree.
 const MOST: usize = 2048;
 
+/// The same while the disk is full.
+const MOST_WITHOUT_ROOM: usize = 128 * 1024;
+
 /// The index. Cheap to clone; all clones are the same index.
 #[derive(Debug, Clone)]
 pub(crate) struct Index(Arc<Handle>);
@@ -143,7 +146,9 @@ impl Index {
     pub(crate) fn write(&self, changes: Batch, reach: (Seq, &Hash)) -> Result<(), ReadError> {
         let shared = &self.0.shared;
         let mut state = shared.lock();
-        if state.recent.len() > MOST {
+        // On a full disk the tree waits for room, and memory is what there is.
+        let waits = |len: usize| len > MOST_WITHOUT_ROOM || (len > MOST && shared.space.is_roomy());
+        if waits(state.recent.len()) {
             state = shared.until(state, |state| state.recent.len() <= MOST);
         }
         state.check()?;
