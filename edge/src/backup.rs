@@ -13,7 +13,7 @@ use std::{
 use keys::{KeyError, write_private};
 use ledger::{
     CommitError, Decision, Ledger, Options, ReadError, Seq, Stamp, View,
-    audit::{Copied, Tail, copy, records},
+    audit::{Copied, Reader, Tail, copy, records},
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -58,8 +58,8 @@ pub(crate) enum BackupError {
     OtherBox { dir: PathBuf, theirs: String },
     #[error("{} is no backup: {why}", dir.display())]
     NoBackup { dir: PathBuf, why: String },
-    #[error("{} holds frame {theirs}, this box ends at {ours}: the backup is of a later life of this box; choose another folder", dir.display())]
-    Later { dir: PathBuf, theirs: Seq, ours: Seq },
+    #[error("{} ends with a frame {seq} that this box does not have: it is of another life of this box; choose another folder", dir.display())]
+    OtherLife { dir: PathBuf, seq: Seq },
     #[error("this box was restored 254 times; make a new one with edge init")]
     Generations,
     #[error(transparent)]
@@ -91,20 +91,21 @@ pub(crate) fn backup(from: &Path, to: &Path, now: OffsetDateTime) -> Result<(Lab
     }
     let box_id = name(&journal)?.ok_or_else(|| BackupError::NoState(from.path().to_owned()))?;
     if to.join(LABEL).exists() {
-        let label = read_label(to)?;
-        if label.box_id != box_id {
-            return Err(BackupError::OtherBox { dir: to.to_owned(), theirs: label.box_id });
+        let before = read_label(to)?;
+        if before.box_id != box_id {
+            return Err(BackupError::OtherBox { dir: to.to_owned(), theirs: before.box_id });
+        }
+        // Before anything is copied over it: what it ends with has to be in this journal.
+        let same = Reader::new(&journal).hash(before.seq).map_err(ReadError::from)?.map(hex::encode);
+        if before.seq > 0 && same.as_ref() != Some(&before.head) {
+            return Err(BackupError::OtherLife { dir: to.to_owned(), seq: before.seq });
         }
     } else if to.is_dir() && fs::read_dir(to).map_err(io_at(to))?.next().is_some() {
         return Err(BackupError::NotEmpty(to.to_owned()));
     }
     make_dir(&target.journal())?;
     copy_files(&from, &target)?;
-    let before = read_label(to).ok();
     let copied = copy(&journal, &target.journal(), Tail::Durable)?;
-    if let Some(before) = before.filter(|before| before.seq > copied.last) {
-        return Err(BackupError::Later { dir: to.to_owned(), theirs: before.seq, ours: copied.last });
-    }
     let label = Label { version: 1, box_id, seq: copied.last, head: hex::encode(copied.head), made_at: now };
     let text = serde_json::to_vec_pretty(&label)
         .map_err(|error| BackupError::Io { path: to.join(LABEL), source: error.into() })?;
@@ -130,13 +131,7 @@ pub(crate) async fn restore(
         let why = format!("its journal ends at frame {}, its label says {}", copied.last, label.seq);
         return Err(BackupError::NoBackup { dir: from.to_owned(), why });
     }
-    let mut at = label.made_at;
-    records(&target.journal(), |record| {
-        if let Ok(commit) = Commit::parse(&record) {
-            at = commit.at;
-        }
-        Ok::<_, ReadError>(())
-    })?;
+    let at = last_commit(&target.journal())?.unwrap_or(label.made_at);
     let ledger = Ledger::<EdgeEvent>::open(&target.ledger(), &options)?;
     let known: Option<BoxRecord> = ledger.get(index::BOX)?;
     let IssuedBy { box_id, generation } =
@@ -155,6 +150,17 @@ pub(crate) async fn restore(
     // Last: without these it is no box, so one that was half restored does not start.
     copy_files(&source, &target)?;
     Ok((label, restored))
+}
+
+/// When the last commit of a journal was made.
+fn last_commit(journal: &Path) -> Result<Option<OffsetDateTime>, BackupError> {
+    let mut last = String::new();
+    records(journal, |record| {
+        last.clear();
+        last.push_str(record.json);
+        Ok::<_, ReadError>(())
+    })?;
+    Ok(serde_json::from_str::<Commit>(&last).ok().map(|commit| commit.at))
 }
 
 /// The name of the box, from its journal.

@@ -65,6 +65,16 @@ impl Reader {
         }
     }
 
+    /// Returns the hash of frame `seq`; `None` where the journal does not have it.
+    pub fn hash(&self, seq: Seq) -> Result<Option<Hash>, ReadError> {
+        let mut hash = None;
+        self.frames(seq, seq, |_, frame| {
+            hash = Some(frame.hash);
+            Ok::<_, ReadError>(())
+        })?;
+        Ok(hash)
+    }
+
     /// Shows the frames `from..=to` to `visit`, in order, until it fails; ends early where the journal does.
     pub fn frames<E: From<ReadError>>(
         &self,

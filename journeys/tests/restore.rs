@@ -171,6 +171,14 @@ async fn without_a_cloud_somebody_accepts_the_gap_and_says_why() -> Result<()> {
     ensure!(new.edge(&["ledger", "show"])?.contains("gap accepted: plant IT has the line's own list"));
     ensure!(new.edge(&["reconcile"]).is_err_and(|error| error.to_string().contains("nothing to do")));
     daemon.stop()?;
+    // A backup goes on with the box that lives on, and is not touched by the one that does not know what is in it.
+    ensure!(new.edge(&["backup", backup_dir])?.contains("every one checked"));
+    let label = std::fs::read(backup.join("backup.json"))?;
+    ensure!(
+        floor.edge(&["backup", backup_dir]).is_err_and(|error| error.to_string().contains("another life"))
+    );
+    ensure!(std::fs::read(backup.join("backup.json"))? == label);
+    new.edge(&["ledger", "verify"])?;
     // Neither a folder that is in use nor one that is no backup is taken.
     ensure!(new.edge(&["restore", backup_dir]).is_err_and(|error| error.to_string().contains("not empty")));
     let other = dir.path().join("second/box");

@@ -14,7 +14,7 @@ use crate::{
     merkle,
 };
 
-pub use journal::{Copied, OpenError as CopyError, Tail, copy};
+pub use journal::{Copied, OpenError as CopyError, Reader, Tail, copy};
 
 /// What a journal was found to be.
 #[derive(Debug, Clone)]
@@ -180,7 +180,7 @@ pub fn records<X: From<ReadError>>(
     dir: &Path,
     mut visit: impl FnMut(Record<'_>) -> Result<(), X>,
 ) -> Result<(), X> {
-    let read = journal::Reader::new(dir).frames(1, Seq::MAX, |_, frame| match Kind::of(frame.payload) {
+    let read = Reader::new(dir).frames(1, Seq::MAX, |_, frame| match Kind::of(frame.payload) {
         Kind::Events => {
             let json = std::str::from_utf8(frame.payload);
             let why = |_| journal::ReadError::Damaged { seq: frame.seq, what: "it is no text".to_owned() };

@@ -159,14 +159,10 @@ fn usable<E: Event>(
 /// An index may be of another journal, such as the one before a restore: the hash of its last frame tells.
 fn check_ancestry(journal: &Journal, applied: Option<Reach>, events: Option<Reach>) -> Result<(), String> {
     let Some((seq, hash)) = applied else { return Ok(()) };
-    let mut found = events.filter(|(last, _)| *last == seq).map(|(_, hash)| hash);
-    if found.is_none() {
-        let look = |_: FrameRef, frame: &Frame<'_>| {
-            found = Some(frame.hash);
-            Ok::<_, journal::ReadError>(())
-        };
-        journal.reader().frames(seq, seq, look).map_err(|error| error.to_string())?;
-    }
+    let found = match events.filter(|(last, _)| *last == seq) {
+        Some((_, hash)) => Some(hash),
+        None => journal.reader().hash(seq).map_err(|error| error.to_string())?,
+    };
     if found == Some(hash) { Ok(()) } else { Err(format!("its frame {seq} is not the journal's")) }
 }
 
@@ -204,9 +200,9 @@ fn replay<E: Event>(journal: &Journal, index: &Index, from: Seq, to: Seq) -> Res
         }
         // What the index holds already is not called newer before all of it was seen again.
         if (frame.seq % BATCH == 0 && frame.seq >= begin_seq || frame.seq == to)
-            && let Some((seq, hash)) = &reach
+            && let Some(reach) = reach
         {
-            index.write(std::mem::take(&mut overlay).into_batch(), (*seq, hash)).map_err(failed)?;
+            index.write(std::mem::take(&mut overlay).into_batch(), reach).map_err(failed)?;
         }
         if frame.seq % PROGRESS == 0 {
             let percent = (frame.seq - from + 1) * 100 / (to - from + 1);

@@ -67,7 +67,7 @@ fn failure(error: BackupError) -> Failure {
         | BackupError::NotEmpty(_)
         | BackupError::OtherBox { .. }
         | BackupError::NoBackup { .. } => Failure::usage(error),
-        BackupError::Later { .. } => Failure::refused(409, error),
+        BackupError::OtherLife { .. } => Failure::refused(409, error),
         error => Failure::failed(error),
     }
 }
