@@ -82,11 +82,7 @@ fn durable_end(dir: &Path, first: Seq, successor: bool) -> Result<u64, OpenError
     let (durable, ends) = scanned.gathered;
     let durable = if successor { durable.max(first - 1) } else { durable };
     let known = usize::try_from((durable + 1).saturating_sub(first)).unwrap_or(usize::MAX);
-    Ok(known
-        .checked_sub(1)
-        .and_then(|last| ends.get(last.min(ends.len().saturating_sub(1))))
-        .copied()
-        .unwrap_or(segment::HEADER as u64))
+    Ok(ends.into_iter().take(known).next_back().unwrap_or(segment::HEADER as u64))
 }
 
 /// Copies a segment, whole or up to `end`, the rest zeros; it gets its name when it is on disk.

@@ -9,6 +9,15 @@ use fastrand::Rng;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+/// Every weather that a worker has to live through.
+pub const WEATHERS: [Weather; 5] = [
+    Weather::Clear,
+    Weather::Offline,
+    Weather::Flaky,
+    Weather::ReplyLost,
+    Weather::Throttled { retry_after: 0 },
+];
+
 /// A running emulator.
 #[derive(Debug)]
 pub struct Sky {
@@ -54,14 +63,7 @@ impl Sky {
 
     /// Makes some weather.
     pub fn change(&self, dice: &mut Rng) {
-        let weathers = [
-            Weather::Clear,
-            Weather::Offline,
-            Weather::Flaky,
-            Weather::ReplyLost,
-            Weather::Throttled { retry_after: 0 },
-        ];
-        self.control.set_weather(weathers[dice.usize(..weathers.len())]);
+        self.control.set_weather(WEATHERS[dice.usize(..WEATHERS.len())]);
     }
 
     /// The cloud cannot be reached.

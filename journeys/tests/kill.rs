@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use azure_iot::enrollment::{IndividualEnrollment, ProvisioningStatus};
 use emulator::{Control, Weather};
-use journeys::{floor::Floor, sky::Sky};
+use journeys::{
+    floor::Floor,
+    sky::{Sky, WEATHERS},
+};
 use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -94,14 +97,7 @@ async fn nothing_that_was_answered_is_lost_and_an_activation_is_never_undone() -
     let book = Book::default();
     let mut enabled = Vec::new();
     for round in 0..ROUNDS {
-        let weathers = [
-            Weather::Clear,
-            Weather::Offline,
-            Weather::Flaky,
-            Weather::ReplyLost,
-            Weather::Throttled { retry_after: 0 },
-        ];
-        cloud.set_weather(weathers[round % weathers.len()]);
+        cloud.set_weather(WEATHERS[round % WEATHERS.len()]);
         let daemon = floor.start().with_context(|| format!("it does not start after kill {round}"))?;
         let mut clients = JoinSet::new();
         for client in 0..CLIENTS {

@@ -10,7 +10,7 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use journal::{FrameRef, Hash, Journal, Reader, Seq, WriteError};
+use journal::{FrameRef, Journal, Reader, Seq, WriteError};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tracing::warn;
@@ -22,7 +22,7 @@ use crate::{
     event::{Applied, Entry, Event, IndexCheckpoint, Payload, Signed, Stamp},
     index::Index,
     space::Space,
-    tree::Tree,
+    tree::{Reach, Tree},
 };
 
 /// How many frames may be written before a checkpoint is signed over them.
@@ -276,26 +276,23 @@ impl Core {
         }
     }
 
-    /// Whether the index is on disk further than the journal says.
-    pub(crate) fn checkpoint_ready(&mut self) -> bool {
+    /// How far the index is on disk, if that is further than the journal says.
+    pub(crate) fn checkpoint_ready(&mut self) -> Option<Seq> {
         if self.failed.is_some() {
-            return false;
+            return None;
         }
         match self.index.synced() {
-            Ok(synced) => synced > self.checkpoint,
+            Ok(synced) => Some(synced).filter(|synced| *synced > self.checkpoint),
             Err(error) => {
                 self.doubt_index(&error);
-                false
+                None
             }
         }
     }
 
     /// Says in the journal how far the index is on disk, if that is news: a restart need not replay what is there.
     pub(crate) fn checkpoint(&mut self) {
-        if !self.checkpoint_ready() {
-            return;
-        }
-        let Ok(synced) = self.index.synced() else { return };
+        let Some(synced) = self.checkpoint_ready() else { return };
         match self.write_own(&IndexCheckpoint { index_checkpoint: synced }) {
             Ok(()) => self.checkpoint = synced,
             // The next segment waits for space; so does the checkpoint, which is only a convenience.
@@ -394,13 +391,13 @@ impl Core {
         Ok(frame)
     }
 
-    fn index_batch(&mut self, overlay: Overlay, last: Option<(Seq, Hash)>) -> Result<(), ReadError> {
-        let Some((last, hash)) = last else {
+    fn index_batch(&mut self, overlay: Overlay, last: Option<Reach>) -> Result<(), ReadError> {
+        let Some(last) = last else {
             debug_assert!(overlay.is_empty(), "only events change the overlay");
             return Ok(());
         };
-        self.index.write(overlay.into_batch(), (last, &hash))?;
-        self.applied = last;
+        self.index.write(overlay.into_batch(), last)?;
+        self.applied = last.0;
         Ok(())
     }
 }

@@ -143,7 +143,7 @@ impl Index {
     /// Takes the changes of frames up to `reach`, all of them or, after a crash, none.
     ///
     /// Waits only where the tree falls behind by more than memory is meant to hold.
-    pub(crate) fn write(&self, changes: Batch, reach: (Seq, &Hash)) -> Result<(), ReadError> {
+    pub(crate) fn write(&self, changes: Batch, reach: Reach) -> Result<(), ReadError> {
         let shared = &self.0.shared;
         let mut state = shared.lock();
         // On a full disk the tree waits for room, and memory is what there is.
@@ -155,7 +155,7 @@ impl Index {
         // The thread sleeps until there is something, and then until there is enough: it is not woken for every commit.
         let (was_empty, was_few) = (state.recent.is_empty(), state.recent.len() < GATHERED);
         state.recent.extend(changes);
-        state.reach = Some((reach.0, *reach.1));
+        state.reach = Some(reach);
         let wake = was_empty || (was_few && state.recent.len() >= GATHERED);
         drop(state);
         if wake {
@@ -215,6 +215,11 @@ impl Drop for Handle {
 }
 
 impl State {
+    /// Whether somebody wants the thread to write now.
+    fn is_waited_for(&self) -> bool {
+        self.sync || self.drain || self.stop
+    }
+
     fn check(&self) -> Result<(), ReadError> {
         self.failed.as_ref().map_or(Ok(()), |why| Err(ReadError::index(why)))
     }
@@ -223,10 +228,6 @@ impl State {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.turned.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until the thread has got so far, or has failed.
@@ -266,18 +267,12 @@ impl Shared {
     /// Writes once; `false` when there is nothing more to do for ever.
     fn turn(&self) -> Result<bool, ReadError> {
         let mut state = self.lock();
-        while state.recent.is_empty() && !state.sync && !state.drain && !state.stop {
-            state = self.wait(state);
+        while state.recent.is_empty() && !state.is_waited_for() {
+            state = self.turned.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if state.recent.len() < GATHERED && !state.sync && !state.drain && !state.stop {
-            let hurry = |state: &mut State| {
-                state.recent.len() < GATHERED && !state.sync && !state.drain && !state.stop
-            };
-            state = match self.turned.wait_timeout_while(state, PATIENCE, hurry) {
-                Ok((state, _)) => state,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
-        }
+        let gathers = |state: &mut State| state.recent.len() < GATHERED && !state.is_waited_for();
+        let gathered = self.turned.wait_timeout_while(state, PATIENCE, gathers);
+        (state, _) = gathered.unwrap_or_else(PoisonError::into_inner);
         if !self.space.is_roomy() {
             // sled does not survive a full disk. What waits is in the journal, and in memory: it can wait.
             if state.stop {
@@ -320,21 +315,18 @@ impl Shared {
     ) -> Result<(Batch, Option<Vec<u8>>), ReadError> {
         let state = self.lock();
         state.check()?;
-        let mut found = Batch::new();
+        let (mut found, mut end) = (Batch::new(), None::<Vec<u8>>);
         for layer in [&*state.writing, &state.recent] {
             let range = layer.range::<[u8], _>((bound(from), Bound::Unbounded));
-            let mine = range.take_while(|(key, _)| key.starts_with(prefix)).take(limit);
-            found.extend(mine.map(|(key, value)| (key.clone(), value.clone())));
+            let mine: Vec<_> = range.take_while(|(key, _)| key.starts_with(prefix)).take(limit).collect();
+            // Of two layers that both end early, only what lies before the nearer end is known.
+            if let Some((last, _)) = mine.last().filter(|_| mine.len() == limit)
+                && end.as_ref().is_none_or(|end| end > *last)
+            {
+                end = Some((*last).clone());
+            }
+            found.extend(mine.into_iter().map(|(key, value)| (key.clone(), value.clone())));
         }
-        // Of two layers that both end early, only what lies before the nearer end is known.
-        let full = |layer: &Batch| {
-            let range = layer.range::<[u8], _>((bound(from), Bound::Unbounded));
-            range
-                .take_while(|(key, _)| key.starts_with(prefix))
-                .nth(limit.saturating_sub(1))
-                .map(|(key, _)| key.clone())
-        };
-        let end = [full(&state.writing), full(&state.recent)].into_iter().flatten().min();
         if let Some(end) = &end {
             found.retain(|key, _| key <= end);
         }
@@ -420,7 +412,7 @@ mod tests {
                         None => model.remove(&key),
                     };
                 }
-                index.write(changes, (seq, &[0; 32])).unwrap();
+                index.write(changes, (seq, [0; 32])).unwrap();
                 if n % 3 == 0 {
                     index.fingerprint().unwrap();
                 }

@@ -118,7 +118,7 @@ pub(crate) fn run<E: Event>(mut core: Core, queue: &Receiver<Message<E>>, channe
         }
         let signature_due = core.signature_due() || instant.duration_since(signed) >= SIGNATURE;
         let checkpoint_due = instant.duration_since(checkpointed) >= CHECKPOINT;
-        let ready = core.checkpoint_ready();
+        let ready = core.checkpoint_ready().is_some();
         if orders.is_empty() && !signature_due && !checkpoint_due && !ready && core.failed().is_none() {
             continue;
         }
