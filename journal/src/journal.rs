@@ -3,9 +3,8 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
     thread::{self, JoinHandle},
 };
 
@@ -15,8 +14,10 @@ use crate::{
     reader::{FrameRef, Reader},
     recovery::{self, End},
     segment,
-    syncer::{Syncer, Write},
 };
+
+/// What the disk is written in.
+const PAGE: u64 = 4096;
 
 /// How a journal is kept.
 #[derive(Debug, Clone)]
@@ -82,7 +83,7 @@ impl Verified {
         Ok(Journal {
             dir,
             options,
-            file: Arc::new(file),
+            file: file,
             segment: end.segment,
             capacity,
             offset: end.offset,
@@ -93,8 +94,6 @@ impl Verified {
             marked: true,
             failed: None,
             spare: None,
-            syncer: None,
-            on_its_way: None,
             _lock: lock,
         })
     }
@@ -108,7 +107,7 @@ impl Verified {
 pub struct Journal {
     dir: PathBuf,
     options: Options,
-    file: Arc<File>,
+    file: File,
     /// First sequence number of the segment in `file`.
     segment: Seq,
     /// Its size in bytes.
@@ -124,10 +123,6 @@ pub struct Journal {
     failed: Option<String>,
     /// Whoever writes the zeros of the next segment, once this one is half full.
     spare: Option<JoinHandle<()>>,
-    /// Whoever syncs while we stage; nobody until it is wanted.
-    syncer: Option<Syncer>,
-    /// The last frame of what is being synced.
-    on_its_way: Option<Seq>,
     /// Held for the lock on it; the operating system releases it whenever and however the process ends.
     _lock: File,
 }
@@ -188,65 +183,25 @@ impl Journal {
 
     /// Writes what was staged and returns once it is on disk. Does nothing if nothing was staged.
     pub fn sync(&mut self) -> Result<(), WriteError> {
-        self.finish()?;
+        self.usable()?;
         if self.staged.is_empty() {
             return Ok(());
         }
-        let write = self.take_staged();
-        if let Err(error) = write.run() {
+        let end = self.offset + self.staged.len() as u64;
+        // Zeros up to the end of the page: of a page that is written whole, nothing has to be read first.
+        let padding = end.next_multiple_of(PAGE).min(self.capacity) - end;
+        self.staged.resize(self.staged.len() + usize::try_from(padding).unwrap_or(0), 0);
+        let written = self.file.write_all_at(&self.staged, self.offset).and_then(|()| self.file.sync_data());
+        if let Err(error) = written {
             return Err(self.fail(&error));
         }
-        self.on_disk(self.last, write.bytes);
-        Ok(())
-    }
-
-    /// Begins to write what was staged, on another thread; [`Journal::finish`] waits for it. More may be staged
-    /// meanwhile.
-    pub fn begin(&mut self) -> Result<(), WriteError> {
-        self.finish()?;
-        if self.staged.is_empty() {
-            return Ok(());
-        }
-        let syncer = match self.syncer.take() {
-            Some(syncer) => syncer,
-            None => Syncer::new().map_err(|error| self.fail(&error))?,
-        };
-        let write = self.take_staged();
-        let begun = syncer.begin(write);
-        self.syncer = Some(syncer);
-        begun.map_err(|error| self.fail(&error))?;
-        self.on_its_way = Some(self.last);
-        Ok(())
-    }
-
-    /// Waits until what was begun is on disk.
-    pub fn finish(&mut self) -> Result<(), WriteError> {
-        self.usable()?;
-        let Some(last) = self.on_its_way.take() else { return Ok(()) };
-        let waited = self.syncer.as_ref().map_or_else(|| Ok(Vec::new()), Syncer::wait);
-        let bytes = waited.map_err(|error| self.fail(&error))?;
-        self.on_disk(last, bytes);
-        Ok(())
-    }
-
-    /// What was staged, as a write; the next frame is staged behind it.
-    fn take_staged(&mut self) -> Write {
-        let bytes = std::mem::take(&mut self.staged);
-        let write = Write { file: self.file.clone(), offset: self.offset, bytes };
-        self.offset += write.bytes.len() as u64;
-        write
-    }
-
-    /// Everything up to `last` is on disk; its buffer is used again.
-    fn on_disk(&mut self, last: Seq, mut bytes: Vec<u8>) {
-        self.durable = last;
-        if self.staged.capacity() == 0 {
-            bytes.clear();
-            self.staged = bytes;
-        }
+        self.staged.clear();
+        self.offset = end;
+        self.durable = self.last;
         if self.offset > self.capacity / 2 && self.spare.is_none() {
             self.prepare_spare();
         }
+        Ok(())
     }
 
     /// Has the next segment written ahead. Without one, as on a full disk, the next segment is made when it is needed,
@@ -278,7 +233,7 @@ impl Journal {
         self.wait_for_spare();
         match segment::create(&self.dir, self.last + 1, &self.head, self.options.segment_bytes) {
             Ok(file) => {
-                self.file = Arc::new(file);
+                self.file = file;
                 self.segment = self.last + 1;
                 self.capacity = self.options.segment_bytes;
                 self.offset = segment::HEADER as u64;

@@ -12,7 +12,6 @@ mod reader;
 mod recovery;
 mod scan;
 pub mod segment;
-mod syncer;
 mod window;
 
 pub use copy::{Copied, Tail, copy};

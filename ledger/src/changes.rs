@@ -15,19 +15,6 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Overlay(Batch);
 
-/// What lies below it: the index, and a batch that is still on its way to the disk.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Below<'a> {
-    pub(crate) index: &'a Index,
-    pub(crate) on_its_way: Option<&'a Overlay>,
-}
-
-impl<'a> From<&'a Index> for Below<'a> {
-    fn from(index: &'a Index) -> Self {
-        Self { index, on_its_way: None }
-    }
-}
-
 impl Overlay {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -39,10 +26,10 @@ impl Overlay {
     }
 }
 
-/// Reads state by key. What it shows includes every commit before this one, on disk or on its way there.
+/// Reads state by key. What it shows includes every commit before this one, those of the same batch too.
 #[derive(Debug)]
 pub struct View<'a> {
-    below: Below<'a>,
+    index: &'a Index,
     overlay: &'a Overlay,
     /// The first read that failed: the batch must then not be acknowledged.
     failure: &'a RefCell<Option<ReadError>>,
@@ -50,17 +37,17 @@ pub struct View<'a> {
 
 impl<'a> View<'a> {
     pub(crate) fn new(
-        below: Below<'a>,
+        index: &'a Index,
         overlay: &'a Overlay,
         failure: &'a RefCell<Option<ReadError>>,
     ) -> Self {
-        Self { below, overlay, failure }
+        Self { index, overlay, failure }
     }
 
     /// Returns the record under `key`.
     #[must_use]
     pub fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Option<T> {
-        read(self.below, self.overlay, self.failure, key)
+        read(self.index, self.overlay, self.failure, key)
     }
 
     /// Returns a counter; one that was never touched is 0.
@@ -76,7 +63,7 @@ impl<'a> View<'a> {
 /// while it is caught up, [`Changes::put`], [`Changes::remove`] and [`Changes::add`] leave it alone.
 #[derive(Debug)]
 pub struct Changes<'a> {
-    below: Below<'a>,
+    index: &'a Index,
     overlay: &'a mut Overlay,
     failure: &'a RefCell<Option<ReadError>>,
     seq: Seq,
@@ -88,19 +75,19 @@ pub struct Changes<'a> {
 
 impl<'a> Changes<'a> {
     pub(crate) fn new(
-        below: Below<'a>,
+        index: &'a Index,
         overlay: &'a mut Overlay,
         failure: &'a RefCell<Option<ReadError>>,
         seq: Seq,
         reach: Seq,
     ) -> Self {
-        Self { below, overlay, failure, seq, reach, touched: HashSet::new() }
+        Self { index, overlay, failure, seq, reach, touched: HashSet::new() }
     }
 
     /// Returns the record under `key`.
     #[must_use]
     pub fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Option<T> {
-        read(self.below, self.overlay, self.failure, key)
+        read(self.index, self.overlay, self.failure, key)
     }
 
     /// Returns a counter; one that was never touched is 0.
@@ -116,7 +103,7 @@ impl<'a> Changes<'a> {
     pub fn includes(&self, key: &[u8]) -> bool {
         self.seq <= self.reach
             && !self.touched.contains(key)
-            && stored(self.below, self.overlay, self.failure, key).is_some_and(|(seq, _)| seq >= self.seq)
+            && stored(self.index, self.overlay, self.failure, key).is_some_and(|(seq, _)| seq >= self.seq)
     }
 
     /// Stores `value` under `key`.
@@ -147,28 +134,27 @@ impl<'a> Changes<'a> {
 }
 
 fn stored(
-    below: Below<'_>,
+    index: &Index,
     overlay: &Overlay,
     failure: &RefCell<Option<ReadError>>,
     key: &[u8],
 ) -> Option<Stored> {
-    let on_its_way = || below.on_its_way.and_then(|overlay| overlay.0.get(key));
-    if let Some(value) = overlay.0.get(key).or_else(on_its_way) {
+    if let Some(value) = overlay.0.get(key) {
         return value.clone();
     }
-    below.index.get(key).unwrap_or_else(|error| {
+    index.get(key).unwrap_or_else(|error| {
         failure.borrow_mut().get_or_insert(error);
         None
     })
 }
 
 fn read<T: DeserializeOwned>(
-    below: Below<'_>,
+    index: &Index,
     overlay: &Overlay,
     failure: &RefCell<Option<ReadError>>,
     key: &[u8],
 ) -> Option<T> {
-    let (_, json) = stored(below, overlay, failure, key)?;
+    let (_, json) = stored(index, overlay, failure, key)?;
     serde_json::from_slice(&json)
         .map_err(|error| {
             let key = String::from_utf8_lossy(key);

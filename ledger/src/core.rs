@@ -2,10 +2,8 @@
 //!
 //! ```text
 //! decide each ─▶ stage frames, apply to the overlay ─▶ one write, one fdatasync ─▶ overlay into the index ─▶ answer each
-//! └──────────────── prepare ─────────────────────┘  └── begin, finish ───────┘  └────────── complete ─────────────────┘
 //! ```
 //!
-//! While one batch is synced, the next is prepared on top of it; it is answered after it, or not at all.
 //! A failed read, write or sync latches: this value then refuses everything, with the reason.
 
 use std::{cell::RefCell, sync::Arc};
@@ -16,7 +14,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::{
-    changes::{Below, Changes, Overlay, View},
+    changes::{Changes, Overlay, View},
     checkpoint::{CheckpointKey, Uncovered},
     error::{CommitError, ReadError, Unavailable},
     event::{Applied, Entry, Event, IndexCheckpoint, Payload, Signed, Stamp},
@@ -27,8 +25,6 @@ use crate::{
 
 /// How many frames may be written before a checkpoint is signed over them.
 const UNSIGNED: usize = 1000;
-/// What the payload of a frame usually takes at most, in bytes.
-const USUAL: usize = 4096;
 
 /// What a decision wants to have written, and what it answers once that is on disk.
 #[derive(Debug)]
@@ -63,13 +59,6 @@ pub(crate) enum Fate {
     Lost(Unavailable),
 }
 
-/// A batch that was decided and staged.
-pub(crate) struct Prepared<E> {
-    turns: Vec<(Box<dyn Turn<E>>, Fate)>,
-    overlay: Overlay,
-    entries: Vec<Arc<Entry<E>>>,
-}
-
 /// A batch that has ended: what happened, in order, and who waits to hear of it.
 pub(crate) struct Completed<E> {
     turns: Vec<(Box<dyn Turn<E>>, Fate)>,
@@ -77,6 +66,11 @@ pub(crate) struct Completed<E> {
 }
 
 impl<E> Completed<E> {
+    fn lost(turns: Vec<Box<dyn Turn<E>>>, why: &Unavailable) -> Self {
+        let turns = turns.into_iter().map(|turn| (turn, Fate::Lost(why.clone()))).collect();
+        Self { turns, entries: Vec::new() }
+    }
+
     /// Answers everybody.
     pub(crate) fn answer(self) {
         self.turns.into_iter().for_each(|(turn, fate)| turn.answer(fate));
@@ -136,6 +130,8 @@ pub(crate) struct Core {
     signing: Option<(CheckpointKey, Uncovered)>,
     /// The last frame with events that a signed checkpoint covers.
     signed: Seq,
+    /// Where a payload is written before it is staged.
+    json: Vec<u8>,
     failed: Option<Unavailable>,
     /// Why nothing can be committed just now.
     short: Option<Unavailable>,
@@ -144,7 +140,19 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(journal: Journal, index: Index, space: Space, applied: Seq, checkpoint: Seq) -> Self {
         let short = space.make_room().err();
-        Self { journal, index, space, applied, checkpoint, signing: None, signed: 0, failed: None, short }
+        let json = Vec::new();
+        Self {
+            journal,
+            index,
+            space,
+            applied,
+            checkpoint,
+            signing: None,
+            signed: 0,
+            json,
+            failed: None,
+            short,
+        }
     }
 
     /// Looks how much room there is for what has been begun, and makes some if there is little.
@@ -178,31 +186,44 @@ impl Core {
         self.failed.as_ref()
     }
 
-    /// Lets every turn decide, and stages what is to be written. `before` is a batch that is still on its way to the disk.
-    pub(crate) fn prepare<E: Event>(
-        &mut self,
-        mut turns: Vec<Box<dyn Turn<E>>>,
-        before: Option<&Prepared<E>>,
-    ) -> Prepared<E> {
-        let mut prepared = Prepared { turns: Vec::new(), overlay: Overlay::default(), entries: Vec::new() };
+    /// Lets every turn decide, writes what they want to have written, and waits until it is on disk; then what happened
+    /// is in the index, and may be told.
+    pub(crate) fn commit<E: Event>(&mut self, mut turns: Vec<Box<dyn Turn<E>>>) -> Completed<E> {
         if let Some(why) = self.failed.clone().or_else(|| self.short.clone()) {
-            prepared.turns = turns.into_iter().map(|turn| (turn, Fate::Lost(why.clone()))).collect();
-            return prepared;
+            return Completed::lost(turns, &why);
         }
+        let (mut overlay, mut entries) = (Overlay::default(), Vec::with_capacity(turns.len()));
+        let fates = self.decide(&mut turns, &mut overlay, &mut entries);
+        self.sync();
+        if let Some(why) = &self.failed {
+            return Completed::lost(turns, why);
+        }
+        // On disk: from here on every answer is yes, even if the index now fails.
+        if let Err(error) = self.index_batch(overlay, entries.last().map(|entry| (entry.seq, entry.hash))) {
+            self.doubt_index(&error);
+        }
+        Completed { turns: turns.into_iter().zip(fates).collect(), entries }
+    }
+
+    /// Lets every turn decide, stages what they want to have written, and applies it to the overlay.
+    fn decide<E: Event>(
+        &mut self,
+        turns: &mut [Box<dyn Turn<E>>],
+        overlay: &mut Overlay,
+        entries: &mut Vec<Arc<Entry<E>>>,
+    ) -> Vec<Fate> {
         let failure = RefCell::new(None);
-        let Prepared { overlay, entries, .. } = &mut prepared;
         let index = self.index.clone();
-        let below = Below { index: &index, on_its_way: before.map(|before| &before.overlay) };
         let mut fates = Vec::with_capacity(turns.len());
-        for turn in &mut turns {
-            let Some((stamp, events)) = turn.decide(&View::new(below, overlay, &failure)) else {
+        for turn in turns {
+            let Some((stamp, events)) = turn.decide(&View::new(&index, overlay, &failure)) else {
                 fates.push(Fate::Durable(None));
                 continue;
             };
             match self.stage(&stamp, &events) {
                 Ok(frame) => {
                     let at = Applied { seq: frame.seq, at: stamp.at, actor: &stamp.actor, frame };
-                    apply(&events, &at, &mut Changes::new(below, overlay, &failure, frame.seq, 0));
+                    apply(&events, &at, &mut Changes::new(&index, overlay, &failure, frame.seq, 0));
                     let Stamp { at, actor } = stamp;
                     let hash = self.journal.head();
                     entries.push(Arc::new(Entry { seq: frame.seq, hash, at, actor, events }));
@@ -214,45 +235,15 @@ impl Core {
         if let Some(error) = failure.into_inner() {
             self.doubt_index(&error);
         }
-        prepared.turns = turns.into_iter().zip(fates).collect();
-        prepared
+        fates
     }
 
-    /// Begins to write what was staged, while something else may be prepared.
-    pub(crate) fn begin_sync(&mut self) {
-        self.on_disk(Journal::begin);
-    }
-
-    /// Waits for what was begun.
-    pub(crate) fn finish_sync(&mut self) {
-        self.on_disk(Journal::finish);
-    }
-
-    /// Writes what was staged, and waits for it.
-    pub(crate) fn sync(&mut self) {
-        self.on_disk(Journal::sync);
-    }
-
-    fn on_disk(&mut self, act: impl FnOnce(&mut Journal) -> Result<(), WriteError>) {
+    fn sync(&mut self) {
         if self.failed.is_none()
-            && let Err(error) = act(&mut self.journal)
+            && let Err(error) = self.journal.sync()
         {
             self.latch(unavailable(error));
         }
-    }
-
-    /// Ends a batch that was synced, or was not: what happened is in the index, and may be told.
-    pub(crate) fn complete<E: Event>(&mut self, prepared: Prepared<E>) -> Completed<E> {
-        let Prepared { mut turns, overlay, entries } = prepared;
-        if let Some(why) = self.failed.clone() {
-            turns.iter_mut().for_each(|(_, fate)| *fate = Fate::Lost(why.clone()));
-            return Completed { turns, entries: Vec::new() };
-        }
-        // On disk: from here on every answer is yes, even if the index now fails.
-        if let Err(error) = self.index_batch(overlay, entries.last().map(|entry| (entry.seq, entry.hash))) {
-            self.doubt_index(&error);
-        }
-        Completed { turns, entries }
     }
 
     /// Writes how far the journal is on disk, when it falls idle.
@@ -378,9 +369,9 @@ impl Core {
 
     fn stage<E: Event>(&mut self, stamp: &Stamp, events: &[E]) -> Result<FrameRef, Unavailable> {
         let payload = Payload { at: stamp.at, actor: stamp.actor.clone(), events: events.iter().collect() };
-        let mut json = Vec::with_capacity(USUAL);
-        serde_json::to_writer(&mut json, &payload).expect("events are plain data");
-        let frame = self.journal.stage(&json).map_err(|error| {
+        self.json.clear();
+        serde_json::to_writer(&mut self.json, &payload).expect("events are plain data");
+        let frame = self.journal.stage(&self.json).map_err(|error| {
             let why = unavailable(error);
             if matches!(why, Unavailable::Failed { .. }) {
                 self.latch(why.clone());

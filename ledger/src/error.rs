@@ -5,6 +5,8 @@ use std::{io, path::PathBuf};
 use journal::Seq;
 use thiserror::Error;
 
+use crate::block::CutShort;
+
 /// Why a ledger did not open.
 #[derive(Debug, Error)]
 pub enum OpenError {
@@ -48,9 +50,9 @@ pub enum OpenError {
         /// The index's folder.
         index_dir: PathBuf,
         /// The version found.
-        found: u32,
+        found: String,
         /// Ours.
-        ours: u32,
+        ours: String,
     },
     /// The index can be neither used nor rebuilt.
     #[error("the index in {}: {why}", dir.display())]
@@ -131,5 +133,11 @@ pub enum ReadError {
 impl ReadError {
     pub(crate) fn index(why: impl ToString) -> Self {
         Self::Index { why: why.to_string() }
+    }
+}
+
+impl From<CutShort> for ReadError {
+    fn from(_: CutShort) -> Self {
+        Self::index("a block cut short")
     }
 }

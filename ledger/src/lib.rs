@@ -8,6 +8,7 @@
 //! Read [`event`] for what a program brings, [`Ledger`] for what it gets, and `core` for what happens in between.
 
 pub mod audit;
+mod block;
 mod changes;
 mod checkpoint;
 mod config;

@@ -14,7 +14,7 @@ use crate::{
     index::Index,
     ledger::Options,
     space::Space,
-    tree::{Reach, Tree},
+    tree::{LAYOUT, Reach, Rules, Tree},
 };
 
 /// How many frames are applied to the index in one batch.
@@ -76,9 +76,10 @@ impl Known {
 pub(crate) fn open<E: Event>(dir: &Path, options: &Options) -> Result<Core, OpenError> {
     let index_dir = dir.join("index");
     let io = |source| OpenError::Io { path: index_dir.clone(), source };
-    let version = Tree::version(&index_dir).map_err(io)?;
-    if let Some(found) = version.filter(|found| *found > E::INDEX_VERSION) {
-        return Err(OpenError::Newer { index_dir, found, ours: E::INDEX_VERSION });
+    let ours = rules::<E>();
+    let rules = Tree::rules(&index_dir).map_err(io)?;
+    if let Some(found) = rules.filter(|found| found.exceed(ours)) {
+        return Err(OpenError::Newer { index_dir, found: found.to_string(), ours: ours.to_string() });
     }
     let journal_dir = dir.join("journal");
     let signs = options.checkpoint_key.is_some();
@@ -94,7 +95,7 @@ pub(crate) fn open<E: Event>(dir: &Path, options: &Options) -> Result<Core, Open
     let space = Space::new(dir, options.space);
     // On a full disk not even the index opens, so the ballast goes first; if that is not enough, the opening tells.
     let _ = space.make_room();
-    let usable = usable::<E>(&index_dir, options.cache_bytes, &space, version, checkpoint);
+    let usable = usable::<E>(&index_dir, options.cache_bytes, &space, rules, checkpoint);
     if let Ok(index) = &usable
         && let Some((index, _)) = index.reach().filter(|(reach, _)| *reach > last_events)
     {
@@ -134,19 +135,26 @@ pub(crate) fn open<E: Event>(dir: &Path, options: &Options) -> Result<Core, Open
     })
 }
 
+/// What an index of ours is built by.
+fn rules<E: Event>() -> Rules {
+    Rules { events: E::INDEX_VERSION, layout: LAYOUT }
+}
+
 /// Opens an index that can be caught up, and tells how far it is; an `Err` says why it has to be rebuilt.
 fn usable<E: Event>(
     dir: &Path,
     cache_bytes: u64,
     space: &Space,
-    version: Option<u32>,
+    found: Option<Rules>,
     checkpoint: Seq,
 ) -> Result<Index, String> {
     if !dir.exists() {
         return Err("there is none".to_owned());
     }
-    if version != Some(E::INDEX_VERSION) {
-        return Err(format!("it was built by rules {version:?}, ours are {}", E::INDEX_VERSION));
+    let ours = rules::<E>();
+    if found != Some(ours) {
+        let found = found.map_or("unknown rules".to_owned(), |found| format!("rules {found}"));
+        return Err(format!("it was built by {found}, ours are {ours}"));
     }
     let index = Index::open(dir, cache_bytes, space.clone())?;
     let reach = index.reach().map_or(0, |(seq, _)| seq);
@@ -169,7 +177,7 @@ fn check_ancestry(journal: &Journal, applied: Option<Reach>, events: Option<Reac
 fn new<E: Event>(dir: &Path, cache_bytes: u64, space: &Space) -> Result<Index, OpenError> {
     let failed = |why: String| OpenError::Index { dir: dir.to_owned(), why };
     let index = Index::open(dir, cache_bytes, space.clone()).map_err(failed)?;
-    Tree::set_version(dir, E::INDEX_VERSION).map_err(|error| failed(error.to_string()))?;
+    Tree::set_rules(dir, rules::<E>()).map_err(|error| failed(error.to_string()))?;
     Ok(index)
 }
 
@@ -189,7 +197,7 @@ fn replay<E: Event>(journal: &Journal, index: &Index, from: Seq, to: Seq) -> Res
         let unreadable = |source| OpenError::Unreadable { seq: frame.seq, source };
         if let Said::Events(said) = Said::<E>::parse(frame.payload).map_err(unreadable)? {
             let at = Applied { seq: frame.seq, at: said.at, actor: &said.actor, frame: place };
-            let mut changes = Changes::new(index.into(), &mut overlay, &failure, frame.seq, begin_seq);
+            let mut changes = Changes::new(index, &mut overlay, &failure, frame.seq, begin_seq);
             apply(&said.events, &at, &mut changes);
             if frame.seq > begin_seq {
                 reach = Some((frame.seq, frame.hash));
@@ -241,9 +249,7 @@ mod tests {
         let stamp = Stamp { at: OffsetDateTime::UNIX_EPOCH, actor: "test".to_owned() };
         let (reply, _answer) = oneshot::channel();
         let turn = Asked { stamp: Some(stamp), decide: Some(decide), verdict: None, reply };
-        let prepared = core.prepare::<Tick>(vec![Box::new(turn)], None);
-        core.sync();
-        assert_eq!(core.complete(prepared).entries.len(), 1);
+        assert_eq!(core.commit::<Tick>(vec![Box::new(turn)]).entries.len(), 1);
     }
 
     #[test]

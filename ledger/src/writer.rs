@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, oneshot, watch};
 
 use crate::{
-    core::{Completed, Core, Prepared, Turn},
+    core::{Completed, Core, Turn},
     error::ReadError,
     event::{Entry, Event},
     ledger::Status,
@@ -71,61 +71,34 @@ pub(crate) fn run<E: Event>(mut core: Core, queue: &Receiver<Message<E>>, channe
     let _guard = AbortOnPanic;
     let begin = now().0;
     let (mut checkpointed, mut signed, mut measured) = (begin, begin, begin);
-    // What is being synced while the next batch is prepared.
-    let mut on_its_way: Option<Prepared<E>> = None;
     let mut awake = false;
     loop {
         let mut batch = Vec::new();
         let mut orders = Orders::default();
-        if on_its_way.is_none() {
-            match wait(queue, std::mem::take(&mut awake)) {
-                Ok(message) => take(message, &mut batch, &mut orders),
-                Err(RecvTimeoutError::Timeout) => core.mark(),
-                Err(RecvTimeoutError::Disconnected) => orders.stop = true,
-            }
+        match wait(queue, std::mem::take(&mut awake)) {
+            Ok(message) => take(message, &mut batch, &mut orders),
+            Err(RecvTimeoutError::Timeout) => core.mark(),
+            Err(RecvTimeoutError::Disconnected) => orders.stop = true,
         }
-        // Whether somebody came while the disk was busy: then the next batch is worth preparing beside it.
-        let mut busy = on_its_way.is_some();
         while orders.is_empty() && batch.len() < BATCH {
             let Ok(message) = queue.try_recv() else { break };
             take(message, &mut batch, &mut orders);
-            busy = true;
         }
-        awake |= !batch.is_empty();
         let (instant, time) = now();
-        // Only when something is to be written: ballast that is let go earlier is eaten by whoever fills the disk.
-        if !batch.is_empty() && instant.duration_since(measured) >= MEASURE {
-            core.measure();
-            measured = instant;
-        }
-        let next = (!batch.is_empty()).then(|| core.prepare(batch, on_its_way.as_ref()));
-        if let Some(before) = on_its_way.take() {
-            core.finish_sync();
-            if next.is_some() {
-                // The disk goes on before anybody is answered.
-                core.begin_sync();
+        if !batch.is_empty() {
+            awake = true;
+            // Only when something is to be written: ballast that is let go earlier is eaten by whoever fills the disk.
+            if instant.duration_since(measured) >= MEASURE {
+                core.measure();
+                measured = instant;
             }
-            end(core.complete(before), channels);
-            on_its_way = next;
-        } else if let Some(next) = next {
-            if busy && orders.is_empty() {
-                core.begin_sync();
-                on_its_way = Some(next);
-            } else {
-                core.sync();
-                end(core.complete(next), channels);
-            }
+            end(core.commit(batch), channels);
         }
         let signature_due = core.signature_due() || instant.duration_since(signed) >= SIGNATURE;
         let checkpoint_due = instant.duration_since(checkpointed) >= CHECKPOINT;
         let ready = core.checkpoint_ready().is_some();
         if orders.is_empty() && !signature_due && !checkpoint_due && !ready && core.failed().is_none() {
             continue;
-        }
-        // What follows writes frames of its own, behind everything that was staged.
-        if let Some(before) = on_its_way.take() {
-            core.finish_sync();
-            end(core.complete(before), channels);
         }
         if let Some(error) = orders.doubt {
             core.doubt_index(&error);

@@ -260,7 +260,7 @@ async fn an_older_index_version_is_rebuilt_and_a_newer_one_refused_untouched() {
     ledger.close().await;
     let before = files(dir.path());
     let error = Ledger::<Till>::open(dir.path(), &options()).unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 2, ours: 1, .. }), "{error}");
+    assert!(error.to_string().contains("2.2") && matches!(error, OpenError::Newer { .. }), "{error}");
     assert_eq!(files(dir.path()), before, "nothing was changed");
 }
 

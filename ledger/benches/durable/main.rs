@@ -31,6 +31,9 @@ struct Args {
     /// Measure this alone.
     #[arg(long)]
     only: Option<Measurement>,
+    /// Who takes part in `committers` and `one`; everybody if not said.
+    #[arg(long, value_delimiter = ',')]
+    who: Vec<rounds::Contestant>,
     /// The length of one contestant's slice.
     #[arg(long, default_value_t = 6.0)]
     seconds: f64,
@@ -83,12 +86,12 @@ fn main() -> Result<()> {
     let length = Duration::from_secs_f64(args.seconds);
     let mut results = json!({ "machine": machine::describe(dir.path()) });
     if wanted(Measurement::Committers) {
-        let found = rounds::run(&dir.path().join("committers"), 64, args.rounds, length)?;
+        let found = rounds::run(&dir.path().join("committers"), &args.who, 64, args.rounds, length)?;
         report::rates("64 committers, each waiting for its own durable 1.5 KB record", &found);
         results["committers"] = report::rates_json(&found);
     }
     if wanted(Measurement::One) {
-        let found = rounds::run(&dir.path().join("one"), 1, args.rounds, length)?;
+        let found = rounds::run(&dir.path().join("one"), &args.who, 1, args.rounds, length)?;
         report::rates("1 committer, and a bare loop of write and fdatasync", &found);
         results["one"] = report::rates_json(&found);
     }

@@ -6,6 +6,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use ledger::Options;
 use tokio::runtime::{Builder, Runtime};
 
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// Who takes part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Contestant {
     /// Our ledger with plain records.
     Ours,
@@ -66,8 +67,14 @@ impl Contestant {
     }
 }
 
-/// Measures everybody with `tasks` tasks below `dir`.
-pub(crate) fn run(dir: &Path, tasks: usize, rounds: usize, length: Duration) -> Result<Vec<Turns>> {
+/// Measures everybody in `who`, or everybody, with `tasks` tasks below `dir`.
+pub(crate) fn run(
+    dir: &Path,
+    who: &[Contestant],
+    tasks: usize,
+    rounds: usize,
+    length: Duration,
+) -> Result<Vec<Turns>> {
     let mut all = vec![
         Contestant::Ours,
         Contestant::OursUnits,
@@ -80,6 +87,7 @@ pub(crate) fn run(dir: &Path, tasks: usize, rounds: usize, length: Duration) -> 
         // Many tasks share a sync; one is what can be compared with a loop.
         all.push(Contestant::Bare);
     }
+    all.retain(|one| who.is_empty() || who.contains(one));
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     let mut turns: Vec<Turns> =
         all.into_iter().map(|who| Turns { who, next: 0, slices: Vec::new() }).collect();
