@@ -19,6 +19,7 @@ mod fence;
 mod http;
 mod index;
 mod init;
+mod issuance;
 mod local;
 mod pem;
 mod pki;

@@ -6,7 +6,7 @@ mod issue;
 mod pages;
 mod pair;
 mod status;
-mod units;
+pub(crate) mod units;
 
 use std::sync::Arc;
 
@@ -149,7 +149,7 @@ fn row(method: &str, path: &str) -> &'static Route {
 }
 
 /// What a station is told when the ledger cannot keep something.
-fn unavailable(why: &Unavailable) -> Problem {
+pub(crate) fn unavailable(why: &Unavailable) -> Problem {
     error!(%why, "a request could not be kept");
     match why {
         Unavailable::Full { .. } => {

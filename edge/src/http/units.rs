@@ -117,7 +117,7 @@ fn ordered(
 }
 
 /// What may be said about a unit to whoever may read units.
-pub(super) fn describe(floor: &Shared, unit: &Unit) -> Result<Value, Problem> {
+pub(crate) fn describe(floor: &Shared, unit: &Unit) -> Result<Value, Problem> {
     let record = books::committed(&floor.ledger, &unit.id).map_err(|error| unreadable(&error))?;
     let cloud = record.map_or(json!({ "state": "unknown" }), |record| match &record.state {
         CloudState::Waiting { .. } => json!({ "state": "waiting", "since": time(record.since) }),
@@ -164,7 +164,7 @@ fn time(at: OffsetDateTime) -> String {
 }
 
 /// The event that issued a unit, and when that was, read back from the journal.
-pub(super) fn issued(floor: &Shared, unit: &Unit) -> Result<(OffsetDateTime, UnitIssued), Problem> {
+pub(crate) fn issued(floor: &Shared, unit: &Unit) -> Result<(OffsetDateTime, UnitIssued), Problem> {
     let entry = floor.ledger.entry(&unit.frame).map_err(|error| unreadable(&error))?;
     let issued = entry.events.into_iter().find_map(|event| match event {
         EdgeEvent::UnitIssued(issued) if issued.id == unit.id => Some(*issued),
@@ -174,12 +174,12 @@ pub(super) fn issued(floor: &Shared, unit: &Unit) -> Result<(OffsetDateTime, Uni
 }
 
 /// A unit's certificate, read back from the journal.
-pub(super) fn certificate(floor: &Shared, unit: &Unit) -> Result<String, Problem> {
+pub(crate) fn certificate(floor: &Shared, unit: &Unit) -> Result<String, Problem> {
     let (_, issued) = issued(floor, unit)?;
     let der = STANDARD.decode(&issued.certificate).map_err(|_| Problem::internal())?;
     Ok(certificate_pem(&der))
 }
 
-pub(super) fn certificate_pem(der: &[u8]) -> String {
+pub(crate) fn certificate_pem(der: &[u8]) -> String {
     pem::encode("CERTIFICATE", der).to_string()
 }

@@ -1,0 +1,244 @@
+//! Issuing a unit, whatever face asks: the rules, the key, the signature, the decision.
+
+use aws_lc_rs::{
+    digest::{SHA256, digest},
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair},
+};
+use azure_iot::RegistrationId;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::StatusCode;
+use ledger::{Decision, Stamp, View};
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+use tracing::info;
+use uuid::Uuid;
+use web::Problem;
+use zeroize::Zeroizing;
+
+use crate::{
+    EdgeEvent,
+    access::Principal,
+    csr::Csr,
+    enroll::{Asked, Judgement, Known, Refusal, judge},
+    event::{Idempotency, KeyOrigin, UnitIssued},
+    http::{
+        Shared, now, refused, unavailable,
+        units::{certificate, certificate_pem},
+        unreadable,
+    },
+    index::Unit,
+};
+
+/// The first label of a unit; another one is an explicit act.
+const FIRST_LABEL: u32 = 1;
+
+/// What somebody asks for, as far as it could be read.
+#[derive(Debug, Default)]
+pub(crate) struct Wish {
+    pub(crate) id: Option<RegistrationId>,
+    /// Without one the appliance makes the key.
+    pub(crate) csr: Option<Csr>,
+    /// The token's own line, if it has one, may be left out.
+    pub(crate) line: Option<String>,
+    pub(crate) station: Option<String>,
+    pub(crate) attributes: Map<String, Value>,
+    /// Required where neither `id` nor `csr` names the unit.
+    pub(crate) idempotency_key: Option<String>,
+}
+
+/// What comes of it.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// A new identity, on disk.
+    Issued {
+        unit: Box<UnitIssued>,
+        at: OffsetDateTime,
+        /// PKCS#8 DER, where the appliance made the key. It exists here and nowhere else.
+        private_key: Option<Zeroizing<Vec<u8>>>,
+    },
+    /// The one that the unit has.
+    Again(Box<Unit>),
+}
+
+/// A request that cannot be what was meant.
+pub(crate) fn unprocessable(code: &'static str, detail: String) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+}
+
+/// Reads a unit's id.
+pub(crate) fn id(text: &str) -> Result<RegistrationId, Problem> {
+    RegistrationId::parse_any_case(text).map_err(|error| unprocessable("id-invalid", error.to_string()))
+}
+
+/// The SHA-256 of some bytes, hex.
+fn sha256(bytes: &[u8]) -> String {
+    hex::encode(digest(&SHA256, bytes))
+}
+
+/// Issues what is wished, or finds it issued, or says why not.
+pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> Result<Outcome, Problem> {
+    let (asked, csr) = check(floor, principal, wish)?;
+    let known = Known::committed(&floor.ledger, &asked).map_err(|error| unreadable(&error))?;
+    // A repeat or a refusal costs no key and no signature.
+    match judge(&known, &asked) {
+        Judgement::New => {}
+        Judgement::Repeat(unit) => return Ok(Outcome::Again(unit)),
+        Judgement::Refused(why) => return Err(problem(floor, why)),
+    }
+    floor.ledger.room().map_err(|full| unavailable(&full))?;
+    let this_box = floor.this_box().map_err(|error| unreadable(&error))?.issued_by;
+    let at = now();
+    let (spki, private_key) = match csr {
+        Some(csr) => (csr.spki, None),
+        None => {
+            let (spki, key) = make_key()?;
+            (spki, Some(key))
+        }
+    };
+    let mut serial = [0; 17];
+    aws_lc_rs::rand::fill(&mut serial[1..]).map_err(|_| Problem::internal())?;
+    serial[0] = this_box.generation;
+    let signed = floor.issuer.issue(&asked.id, &spki, at, serial).map_err(|error| {
+        tracing::error!(%error, "a certificate could not be signed");
+        Problem::internal()
+    })?;
+    let event = UnitIssued {
+        id: asked.id.clone(),
+        epoch: 1,
+        line: asked.line.clone(),
+        station: asked.station.clone(),
+        attributes: asked.attributes.clone(),
+        key_sha256: sha256(&spki),
+        key_origin: if private_key.is_some() { KeyOrigin::Edge } else { KeyOrigin::Csr },
+        serial: signed.serial,
+        sha256: sha256(&signed.der).to_uppercase(),
+        not_before: signed.not_before,
+        not_after: signed.not_after,
+        certificate: STANDARD.encode(&signed.der),
+        issuer_sha256: sha256(floor.issuer.certificate()),
+        claim: floor.claim.record(&asked.id, FIRST_LABEL),
+        idempotency: asked.idempotency.clone(),
+        scope: principal.scope(),
+        issued_by: this_box,
+    };
+    let issued = event.clone();
+    let decide = move |view: &View<'_>| match judge(&Known::in_view(view, &asked), &asked) {
+        Judgement::New => Ok(Decision { events: vec![EdgeEvent::UnitIssued(Box::new(event))], answer: None }),
+        Judgement::Repeat(unit) => Ok(Decision { events: vec![], answer: Some(unit) }),
+        Judgement::Refused(why) => Err(why),
+    };
+    let stamp = Stamp { at, actor: principal.actor() };
+    let committed = floor.ledger.commit(stamp, decide).await;
+    let committed = committed.map_err(|error| refused(error, |why| problem(floor, why)))?;
+    match committed.answer {
+        // Somebody else asked the same at the same time, and was first.
+        Some(unit) => Ok(Outcome::Again(unit)),
+        // On disk. What is told comes from what was written, not from the index: that may fail now.
+        None => {
+            info!(id = %issued.id, line = issued.line, actor = principal.actor(), "issued");
+            Ok(Outcome::Issued { unit: Box::new(issued), at, private_key })
+        }
+    }
+}
+
+/// Checks everything about a wish that does not depend on what is known.
+fn check(floor: &Shared, principal: &Principal, wish: Wish) -> Result<(Asked, Option<Csr>), Problem> {
+    let Wish { id: wished, csr, line, station, attributes, idempotency_key } = wish;
+    if let (Some(id), Some(csr)) = (&wished, &csr)
+        && !csr.fits(id)
+    {
+        let name = csr.common_name.as_deref().unwrap_or_default();
+        let detail = format!(
+            "the csr is for '{name}', the request for '{id}'; make the csr with CN={id}, or leave the id out"
+        );
+        return Err(unprocessable("csr-cn-differs", detail));
+    }
+    let line = line.or_else(|| principal.line.clone()).ok_or_else(|| {
+        let detail =
+            "say on which line the unit is made: \"line\": \"…\"; only a token for one line may leave it out";
+        unprocessable("line-required", detail.to_owned())
+    })?;
+    if !floor.lines.iter().any(|known| known.id == line) {
+        let known: Vec<_> = floor.lines.iter().map(|known| known.id.as_str()).collect();
+        let detail = format!(
+            "there is no line '{}' here, only {}; see [[line]] in the configuration",
+            line,
+            known.join(", ")
+        );
+        return Err(unprocessable("line-unknown", detail));
+    }
+    if !principal.may_use(&line) {
+        let own = principal.line.as_deref().unwrap_or_default();
+        let detail = format!("this token is for line {own}; use one for line {}", line);
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+    }
+    let named = match (wished, csr.as_ref().and_then(|csr| csr.common_name.as_deref())) {
+        (Some(id), _) => Some(id),
+        (None, Some(name)) => Some(id(name)?),
+        (None, None) => None,
+    };
+    let key_sha256 = csr.as_ref().map(|csr| sha256(&csr.spki));
+    let (id, idempotency) = match named {
+        Some(id) => (id, None),
+        None => {
+            let key = idempotency_key.ok_or_else(|| {
+                let detail = "without an id, send an Idempotency-Key header, the same one when asking again: \
+                              it is how a repeat finds its unit";
+                Problem::new(StatusCode::BAD_REQUEST, "idempotency-key-required", detail)
+            })?;
+            let asked = json!([line, station, attributes, key_sha256]);
+            let idempotency = Idempotency {
+                key: sha256(format!("{}\n{key}", principal.scope()).as_bytes()),
+                request: sha256(asked.to_string().as_bytes()),
+            };
+            let fresh = Uuid::new_v4().to_string();
+            (fresh.parse().map_err(|_| Problem::internal())?, Some(idempotency))
+        }
+    };
+    let station = station.or_else(|| principal.station.clone());
+    let asked = Asked { id, line, station, attributes, key_sha256, idempotency };
+    Ok((asked, csr))
+}
+
+/// Makes a key for a device that cannot. It exists in the answer and nowhere else.
+fn make_key() -> Result<(Vec<u8>, Zeroizing<Vec<u8>>), Problem> {
+    let internal = |_| Problem::internal();
+    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
+        .map_err(internal)?;
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, document.as_ref())
+        .map_err(|_| Problem::internal())?;
+    // SubjectPublicKeyInfo of a P-256 key (RFC 5480): a fixed head and the uncompressed point.
+    const HEAD: [u8; 26] = [
+        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+        0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    ];
+    let spki = [&HEAD[..], pair.public_key().as_ref()].concat();
+    Ok((spki, Zeroizing::new(document.as_ref().to_vec())))
+}
+
+fn problem(floor: &Shared, why: Refusal) -> Problem {
+    let detail = why.to_string();
+    match why {
+        Refusal::UnitExists => Problem::new(StatusCode::CONFLICT, "unit-exists", detail),
+        Refusal::Lost(_) => Problem::new(StatusCode::CONFLICT, "unit-lost", detail),
+        Refusal::Fenced(fence) => fence.problem(),
+        Refusal::KeyInUse(_) => Problem::new(StatusCode::CONFLICT, "key-in-use", detail),
+        Refusal::Differs { field } => {
+            Problem::new(StatusCode::CONFLICT, "differs", detail).with("field", field)
+        }
+        Refusal::IdempotencyKeyReused => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", detail)
+        }
+        Refusal::KeyAlreadyGiven(unit) => {
+            let problem =
+                Problem::new(StatusCode::CONFLICT, "key-already-given", detail).with("id", unit.id.as_ref());
+            match certificate(floor, &unit) {
+                Ok(pem) => problem
+                    .with("certificate", pem)
+                    .with("chain", certificate_pem(floor.issuer.certificate())),
+                Err(problem) => problem,
+            }
+        }
+    }
+}
