@@ -48,6 +48,15 @@ impl<'a> Block<'a> {
         }
         Ok(None)
     }
+
+    /// Its last key.
+    pub(crate) fn last(self) -> Result<Option<&'a [u8]>, CutShort> {
+        let mut last = None;
+        for record in self.records() {
+            last = Some(record.ok_or(CutShort)?.0);
+        }
+        Ok(last)
+    }
 }
 
 /// A block that ends in the middle of a record.

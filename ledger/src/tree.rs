@@ -31,6 +31,9 @@ pub(crate) const LAYOUT: u32 = 2;
 /// Key of the last frame that the tree holds: its number and its hash. No program key starts with a zero byte.
 const APPLIED: &[u8] = b"\0applied";
 
+/// Greater than every key: no program key starts with this byte either.
+const BEYOND: &[u8] = &[0xff];
+
 /// How often the lock of a tree that was closed just now is asked for, 10 ms apart.
 const PATIENCE: u32 = 500;
 
@@ -250,29 +253,48 @@ impl Tree {
     pub(crate) fn write(&self, changes: &Batch, (seq, hash): Reach) -> Result<(), ReadError> {
         let mut batch = sled::Batch::default();
         let mut changes = changes.iter().peekable();
+        // The block of the next change, where looking for the end of one has found it.
+        let mut ahead = None;
         while let Some((first, _)) = changes.peek() {
-            let found = self.block_of(first)?;
-            let behind = match &found {
-                Some((at, _)) => Bound::Excluded(at.to_vec()),
-                None => Bound::Excluded(APPLIED.to_vec()),
+            let found = match ahead.take() {
+                Some(found) => found,
+                None => self.block_of(first)?,
             };
-            let next = caught(|| self.db.range((behind, Bound::Unbounded)).next().transpose())?;
-            let end = next.map(|(at, _)| at);
             let (at, block) =
-                found.map_or((first.to_vec(), Default::default()), |(at, block)| (at.to_vec(), block));
-            let mine = std::iter::from_fn(|| {
-                changes.next_if(|(key, _)| end.as_ref().is_none_or(|end| key.as_slice() < end.as_ref()))
-            });
-            let parts = block::change(Block(&block), mine)?;
+                found.clone().unwrap_or_else(|| (first.as_slice().into(), sled::IVec::default()));
+            let last = Block(&block).last()?.unwrap_or_default();
+            let (mut mine, mut end) = (Vec::new(), None::<sled::IVec>);
+            while let Some(change) = changes.peek().copied() {
+                let key = change.0.as_slice();
+                // Up to its last key a block is known; what lies behind that may belong to another one.
+                if !mine.is_empty() && key > last && end.as_ref().is_none_or(|end| key >= end.as_ref()) {
+                    let other = self.block_of(key)?;
+                    if other.as_ref().map(|(at, _)| at) != found.as_ref().map(|(at, _)| at) {
+                        ahead = Some(other);
+                        break;
+                    }
+                    end = self.after(found.as_ref().map_or(APPLIED, |(at, _)| at))?;
+                }
+                mine.push(change);
+                changes.next();
+            }
+            let parts = block::change(Block(&block), mine.into_iter())?;
             if parts.is_empty() && !block.is_empty() {
-                batch.remove(at.as_slice());
+                batch.remove(&at);
             }
             for (key, block) in parts {
-                batch.insert(key.unwrap_or_else(|| at.clone()), block);
+                batch.insert(key.map_or_else(|| at.clone(), Into::into), block);
             }
         }
         batch.insert(APPLIED, pack(seq, &hash));
         caught(|| self.db.apply_batch(batch))
+    }
+
+    /// The key of the block behind the one at `at`, or one that no key reaches.
+    fn after(&self, at: &[u8]) -> Result<Option<sled::IVec>, ReadError> {
+        let next =
+            caught(|| self.db.range::<&[u8], _>((Bound::Excluded(at), Bound::Unbounded)).next().transpose())?;
+        Ok(Some(next.map_or_else(|| BEYOND.into(), |(at, _)| at)))
     }
 
     /// Forces the tree to disk: sled's flush, then a real sync of its file.
