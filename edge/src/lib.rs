@@ -16,6 +16,8 @@ mod enroll;
 pub mod event;
 mod feed;
 mod fence;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod index;
 mod init;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::{
     fault::daemon::{Came, Daemon, Environment, PATIENCE},
+    load::line::Door,
     programs,
 };
 
@@ -99,6 +100,17 @@ impl Bench {
             Some(at) => all[last + at..].iter().take(2).copied().collect::<Vec<_>>().join("\n"),
             None => all[all.len().saturating_sub(lines)..].join("\n"),
         }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// What lines know of it.
+    pub(crate) fn door(&self) -> Door {
+        let url = format!("https://localhost:{}", self.port);
+        Door { url, root: self.root.clone(), token: self.token.clone() }
     }
 
     /// A line PC that has not talked to it yet.

@@ -84,6 +84,11 @@ impl Daemon {
         timeout(PATIENCE, up).await.unwrap_or(Ok(Came::Silent))
     }
 
+    /// Its process, while it is there.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// How it has ended, if it has.
     pub(crate) fn ended(&mut self) -> Result<Option<End>> {
         Ok(self.child.try_wait()?.map(end))

@@ -4,17 +4,17 @@
 //! from the disk that fails. Every harness can also take away the very guard that it tests ([`Common::mutate`]): it must
 //! then find a loss, or it proves nothing.
 
-mod bench;
+pub(crate) mod bench;
 mod books;
 mod check;
 mod contract;
 mod corrupt;
-mod daemon;
+pub(crate) mod daemon;
 mod fill;
 mod full_disk;
 mod io_sweep;
 mod kill;
-mod load;
+pub(crate) mod load;
 mod mount;
 mod power_cut;
 mod rebuild;

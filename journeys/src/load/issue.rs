@@ -1,0 +1,170 @@
+//! How fast identities are issued, durably and over HTTPS, and what of that nobody could do without.
+
+use std::{fs, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use serde::Serialize;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{
+    cost, drip,
+    hole::Hole,
+    latency::{Figures, Turn},
+    line::{Door, Requests},
+    raw,
+};
+use crate::{
+    fault::{
+        bench::Bench,
+        daemon::{Came, Daemon, Environment},
+    },
+    sky::Sky,
+};
+
+/// Lines that ask for identities over HTTPS.
+///
+/// Everybody has a turn in every round: connections that ask as fast as they are answered; the same while the cloud
+/// swallows packets; the same beside clients that never finish a header; and units that come at a steady rate.
+#[derive(Debug, Clone, Args)]
+pub struct Issue {
+    /// How many connections ask as fast as they are answered.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// How long a turn is, in seconds.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// How often everybody has a turn.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// How many units are offered a second where they come at a steady rate.
+    #[arg(long, default_value_t = 200)]
+    offered: u32,
+    /// How many clients never finish a header.
+    #[arg(long, default_value_t = 1000)]
+    slow: usize,
+    /// How many requests are made beforehand.
+    #[arg(long, default_value_t = 150_000)]
+    requests: usize,
+}
+
+/// What was measured, and what it comes to.
+#[derive(Debug, Serialize)]
+struct Measured {
+    /// CPU microseconds for verifying a request and signing a certificate, in one thread.
+    raw_us: f64,
+    closed: Figures,
+    cloud_swallows: Figures,
+    slow_clients: Figures,
+    offered: Figures,
+    ratios: Ratios,
+}
+
+#[derive(Debug, Serialize)]
+struct Ratios {
+    /// CPU of the server for each, to the raw cost.
+    server_to_raw: f64,
+    /// The 99th percentile to the median.
+    p99_to_p50: f64,
+    /// The rate while the cloud swallows packets, to the rate online.
+    cloud_swallows_to_online: f64,
+    /// The 99th percentile beside slow clients, to that without.
+    slow_clients_p99: f64,
+}
+
+impl Issue {
+    pub(crate) async fn run(&self) -> Result<Value> {
+        ensure!(self.rounds > 0 && self.seconds > 0, "a measurement needs a round and some seconds");
+        let dir = TempDir::new()?;
+        let sky = Sky::rise(&dir.path().join("cloud")).await?;
+        // As in a plant: what a box may send in a minute is little, so that the sync is not what is measured.
+        let online = sky.section().replace("operations_per_minute = 60000", "operations_per_minute = 200");
+        let hole = Hole::dig().await?;
+        let swallowed = redirected(&online, &hole.address().to_string())?;
+        let mut online = Appliance::start(&dir.path().join("online"), &online).await?;
+        let mut swallowed = Appliance::start(&dir.path().join("swallowed"), &swallowed).await?;
+        let requests = Requests::make("load", self.requests)?;
+        let length = Duration::from_secs(self.seconds);
+        let raw = raw::verify_and_sign(length)?;
+        let (mut closed, mut away, mut beside, mut offered) =
+            (Turn::default(), Turn::default(), Turn::default(), Turn::default());
+        // The first turn after a start is nobody's.
+        for appliance in [&mut online, &mut swallowed] {
+            appliance
+                .measure(appliance.door.closed(self.connections, Duration::from_secs(1), &requests))
+                .await?;
+        }
+        for _ in 0..self.rounds {
+            closed.add(online.measure(online.door.closed(self.connections, length, &requests)).await?);
+            away.add(swallowed.measure(swallowed.door.closed(self.connections, length, &requests)).await?);
+            let slow = drip::begin(online.address, &online.tls, self.slow).await?;
+            beside.add(online.measure(online.door.closed(self.connections, length, &requests)).await?);
+            drop(slow);
+            offered.add(online.measure(online.door.offered(self.offered, length, &requests)).await?);
+        }
+        online.stop().await?;
+        swallowed.stop().await?;
+        sky.set().await?;
+        let [closed, cloud_swallows, slow_clients, offered] =
+            [closed, away, beside, offered].map(|turn| turn.figures());
+        let raw_us = raw.as_secs_f64() * 1e6;
+        let ratios = Ratios {
+            server_to_raw: closed.server_us / raw_us,
+            p99_to_p50: closed.p99_ms / closed.p50_ms,
+            cloud_swallows_to_online: cloud_swallows.per_second / closed.per_second,
+            slow_clients_p99: slow_clients.p99_ms / closed.p99_ms,
+        };
+        Ok(serde_json::to_value(Measured { raw_us, closed, cloud_swallows, slow_clients, offered, ratios })?)
+    }
+}
+
+/// A running appliance.
+struct Appliance {
+    daemon: Daemon,
+    pid: u32,
+    door: Door,
+    address: std::net::SocketAddr,
+    tls: Arc<ClientConfig>,
+}
+
+impl Appliance {
+    async fn start(dir: &std::path::Path, more: &str) -> Result<Self> {
+        fs::create_dir_all(dir)?;
+        let bench = Bench::init(dir, &dir.join("box"), more).await?;
+        let mut daemon = bench.spawn(&Environment::new())?;
+        let came = daemon.come_up().await?;
+        ensure!(
+            matches!(came, Came::Up(_)),
+            "an appliance does not start: {came:?}\n{}",
+            bench.last_words(5)
+        );
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(bench.state().join("root.pem"))?)?;
+        let tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let pid = daemon.pid().context("it is gone")?;
+        Ok(Self { pid, daemon, address: bench.address(), door: bench.door(), tls: Arc::new(tls) })
+    }
+
+    /// A turn, with what it costs the server.
+    async fn measure(&self, turn: impl Future<Output = Result<Turn>>) -> Result<Turn> {
+        let before = cost::of_process(self.pid)?;
+        let turn = turn.await?;
+        Ok(Turn { server: cost::of_process(self.pid)? - before, ..turn })
+    }
+
+    async fn stop(self) -> Result<()> {
+        self.daemon.stop().await?.context("an appliance does not stop")?;
+        Ok(())
+    }
+}
+
+/// The same cloud at another address.
+fn redirected(section: &str, address: &str) -> Result<String> {
+    let line = section.lines().find(|line| line.starts_with("connect_to")).context("no connect_to")?;
+    Ok(section.replace(line, &format!("connect_to = \"{address}\"")))
+}

@@ -1,0 +1,35 @@
+//! Load on a real appliance, and what it costs: rates and latencies as JSON, always beside what they are compared with.
+
+mod cost;
+mod drip;
+mod hole;
+mod issue;
+mod latency;
+pub(crate) mod line;
+mod raw;
+
+use anyhow::Result;
+use clap::Subcommand;
+use serde_json::Value;
+
+pub use issue::Issue;
+
+/// What is loaded.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Load {
+    /// Lines that ask for identities over HTTPS.
+    Issue(Issue),
+}
+
+impl Load {
+    /// Loads, and tells what was measured.
+    ///
+    /// # Errors
+    /// Where the harness itself could not do its work, or was answered what it did not expect.
+    pub async fn run(&self) -> Result<Value> {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        match self {
+            Self::Issue(issue) => issue.run().await,
+        }
+    }
+}
