@@ -3,6 +3,7 @@
 
 use std::{fs, net::SocketAddr};
 
+use edge::clock::{Source, machine};
 use edge::{Appliance, Config, InitOptions, RunError};
 use keys::Passphrase;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
@@ -39,17 +40,27 @@ impl Running {
         Self::start_in(dir, made.admin_token)
     }
 
+    /// With `more` in front of its configuration, and a clock of the test's own.
+    pub async fn start_with(more: &str, source: Source) -> Self {
+        let running = Self::start().await;
+        running.restart_with(more, source).await
+    }
+
     pub fn start_in(dir: TempDir, admin: String) -> Self {
+        Self::start_in_with(dir, admin, "", machine())
+    }
+
+    fn start_in_with(dir: TempDir, admin: String, more: &str, source: Source) -> Self {
         let state = dir.path().join("box");
         let file = dir.path().join("edge.toml");
         let text = format!(
-            "state = {state:?}\n[listen]\naddress = \"127.0.0.1:0\"\nnames = [\"localhost\"]\n\
+            "state = {state:?}\n{more}\n[listen]\naddress = \"127.0.0.1:0\"\nnames = [\"localhost\"]\n\
              [ca]\npassphrase = \"prompt\"\n[[line]]\nid = \"L1\"\n[[line]]\nid = \"L2\"\n"
         );
         fs::write(&file, text).unwrap();
         let mut config = Config::read(&file).unwrap();
         config.storage = storage();
-        let appliance = Appliance::bind(&config, &passphrase()).unwrap();
+        let appliance = Appliance::bind_with_clock(&config, &passphrase(), source).unwrap();
         let address = appliance.local_addr();
         let cancel = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -63,10 +74,14 @@ impl Running {
         Self { dir, address, admin, client, cancel, tasks }
     }
 
-    pub async fn restart(mut self) -> Self {
+    pub async fn restart(self) -> Self {
+        self.restart_with("", machine()).await
+    }
+
+    pub async fn restart_with(mut self, more: &str, source: Source) -> Self {
         self.cancel.cancel();
         self.tasks.join_next().await.unwrap().unwrap().unwrap();
-        Self::start_in(self.dir, self.admin)
+        Self::start_in_with(self.dir, self.admin, more, source)
     }
 
     pub fn url(&self, path: &str) -> String {
