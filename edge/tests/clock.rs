@@ -3,51 +3,15 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
-
 use base64::{Engine, engine::general_purpose::STANDARD};
-use edge::clock::{Reading, Source};
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::{Running, answer, csr};
+use support::{Dial, Running, answer, csr};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339, macros::datetime};
 use x509_parser::{
     pem::parse_x509_pem,
     prelude::{FromDer, X509Certificate},
 };
-
-/// A clock that shows what a test sets.
-#[derive(Clone)]
-struct Dial(Arc<Mutex<Reading>>);
-
-impl Dial {
-    /// Set right, and by a time server.
-    fn new() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "a test has a time")]
-        let wall = OffsetDateTime::now_utc();
-        Self(Arc::new(Mutex::new(Reading { wall, uptime: std::time::Duration::ZERO, synchronised: true })))
-    }
-
-    fn source(&self) -> Source {
-        let reading = self.0.clone();
-        Arc::new(move || *reading.lock().unwrap())
-    }
-
-    fn wall(&self) -> OffsetDateTime {
-        self.0.lock().unwrap().wall
-    }
-
-    fn set(&self, wall: OffsetDateTime) {
-        self.0.lock().unwrap().wall = wall;
-    }
-
-    /// Lets time pass.
-    fn pass(&self, time: Duration) {
-        let mut reading = self.0.lock().unwrap();
-        reading.wall += time;
-        reading.uptime += time.unsigned_abs();
-    }
-}
 
 async fn issue(edge: &Running, token: &str, id: &str) -> (u16, Value) {
     edge.issue(token, &json!({ "id": id, "csr": csr(id), "line": "L1" })).await

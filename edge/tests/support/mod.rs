@@ -1,16 +1,22 @@
 //! A running appliance over real TLS, and a line PC to talk to it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "every test file uses a part of it")]
 
-use std::{fs, net::SocketAddr};
+use std::{
+    fs,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
 
-use edge::clock::{Source, machine};
-use edge::{Appliance, Config, InitOptions, RunError};
+use edge::{
+    Appliance, Config, InitOptions, RunError,
+    clock::{Reading, Source, machine},
+};
 use keys::Passphrase;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use reqwest::{Certificate, Client, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -125,6 +131,38 @@ impl Running {
     /// The number of the last frame: unchanged if nothing was written.
     pub async fn seq(&self) -> u64 {
         self.local(reqwest::Method::GET, "/status", None).await.1["seq"].as_u64().unwrap()
+    }
+}
+
+/// A clock that shows what a test sets.
+#[derive(Clone)]
+pub struct Dial(Arc<Mutex<Reading>>);
+
+impl Dial {
+    /// Set right, and by a time server.
+    pub fn new() -> Self {
+        let wall = now();
+        Self(Arc::new(Mutex::new(Reading { wall, uptime: std::time::Duration::ZERO, synchronised: true })))
+    }
+
+    pub fn source(&self) -> Source {
+        let reading = self.0.clone();
+        Arc::new(move || *reading.lock().unwrap())
+    }
+
+    pub fn wall(&self) -> OffsetDateTime {
+        self.0.lock().unwrap().wall
+    }
+
+    pub fn set(&self, wall: OffsetDateTime) {
+        self.0.lock().unwrap().wall = wall;
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, time: Duration) {
+        let mut reading = self.0.lock().unwrap();
+        reading.wall += time;
+        reading.uptime += time.unsigned_abs();
     }
 }
 
