@@ -11,6 +11,7 @@ use crate::{
     answer::{Answer, Call, Method, Trouble},
     config::CloudConfig,
     link::Cause,
+    skew::Skew,
 };
 
 /// The version of the service API that we speak.
@@ -49,6 +50,7 @@ pub enum CloudError {
 pub struct Cloud {
     client: Client,
     credential: ConnectionString,
+    skew: Skew,
 }
 
 impl Cloud {
@@ -74,7 +76,13 @@ impl Cloud {
         if let Some(address) = config.connect_to {
             builder = builder.resolve(credential.host(), address);
         }
-        Ok(Self { client: builder.build().map_err(|error| tls(&error))?, credential })
+        Ok(Self { client: builder.build().map_err(|error| tls(&error))?, credential, skew: Skew::default() })
+    }
+
+    /// How far the cloud's clock is from ours.
+    #[must_use]
+    pub fn skew(&self) -> Skew {
+        self.skew.clone()
     }
 
     /// Says `call` and brings back the answer, whatever its status.
@@ -106,6 +114,9 @@ impl Cloud {
         let mut response = request.send().await.map_err(|error| unreachable(&error))?;
         let text =
             |name: header::HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+        if let Some(date) = text(header::DATE) {
+            self.skew.note(date, now);
+        }
         let mut answer = Answer {
             status: response.status().as_u16(),
             retry_after: text(header::RETRY_AFTER)

@@ -22,6 +22,7 @@ mod event;
 pub mod fence;
 pub mod link;
 pub mod mind;
+mod skew;
 pub mod state;
 mod survey;
 mod work;
@@ -35,6 +36,7 @@ pub use crate::{
     delays::Delays,
     event::CloudEvent,
     link::{Cause, Link, LinkState},
+    skew::Skew,
     state::{State, Want, Why},
     survey::Survey,
     work::{Activation, Announcement, Outcome, Provenance, Work},

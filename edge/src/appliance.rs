@@ -24,8 +24,10 @@ use web::{Limits, Server};
 
 use crate::{
     Config, EdgeEvent,
+    access::Usage,
     board::{Boards, Lookout},
     claim::ClaimKey,
+    clock::{self, Clock, Keeper, Source},
     config::Validity,
     credentials::{FloorCa, certificate, read},
     fence::{self, Fence},
@@ -33,6 +35,7 @@ use crate::{
     index::{self, BoxRecord},
     local::Local,
     pki::{Issuer, Profile},
+    signing::Slots,
     state_dir::StateDir,
 };
 
@@ -107,6 +110,7 @@ pub struct Appliance {
     boards: Boards,
     worker: Option<Worker<EdgeEvent>>,
     ledger: Ledger<EdgeEvent>,
+    floor: Shared,
 }
 
 impl std::fmt::Debug for Appliance {
@@ -118,6 +122,15 @@ impl std::fmt::Debug for Appliance {
 impl Appliance {
     /// Opens everything and takes the address. Blocks while the journal is verified.
     pub fn bind(config: &Config, passphrase: &Passphrase) -> Result<Self, StartError> {
+        Self::bind_with_clock(config, passphrase, clock::machine())
+    }
+
+    /// The same with a clock of one's own, for units and tokens.
+    pub fn bind_with_clock(
+        config: &Config,
+        passphrase: &Passphrase,
+        source: Source,
+    ) -> Result<Self, StartError> {
         let state = StateDir::new(&config.state);
         let issuer = issuer(&state, config, passphrase)?;
         let floor_ca = FloorCa { state: &state, passphrase, now: now() };
@@ -140,6 +153,8 @@ impl Appliance {
             warn!("{}", fence.words());
         }
         let cloud = config.cloud.as_ref().map(Cloud::new).transpose()?;
+        let cloud_skew = cloud.as_ref().map(Cloud::skew);
+        let clock = Clock::new(source, config.clock, clock::highest(&ledger)?);
         let survey = cloud.clone().map(Survey::new);
         let worker = match config.cloud.as_ref().zip(cloud) {
             Some((config, cloud)) => {
@@ -174,11 +189,20 @@ impl Appliance {
             started: now(),
             board: boards.subscribe(),
             lookout,
+            clock,
+            cloud_skew,
+            usage: Usage::default(),
+            signing: Slots::new(config.limits.signatures),
         });
         let local = Local::bind(&state.socket(), floor.clone())
             .map_err(|source| StartError::Io { path: state.socket().display().to_string(), source })?;
-        let server = Server::bind(config.listen.address, Some(tls), http::router(floor), Limits::default())?;
-        Ok(Self { server, local, boards, worker, ledger })
+        let limits = Limits {
+            connections: config.limits.connections,
+            connections_per_address: config.limits.connections_per_address,
+            ..Limits::default()
+        };
+        let server = Server::bind(config.listen.address, Some(tls), http::router(floor.clone()), limits)?;
+        Ok(Self { server, local, boards, worker, ledger, floor })
     }
 
     /// Where it listens; of interest after asking for port 0.
@@ -195,6 +219,10 @@ impl Appliance {
         serving.spawn(part("the local face", self.local.run(faces.clone())));
         let mut working = JoinSet::new();
         working.spawn(self.boards.run(background.clone()));
+        let keeper = Keeper { clock: self.floor.clock.clone(), ledger: self.ledger.clone() };
+        working.spawn(keeper.run(background.clone()));
+        let (floor, stop) = (self.floor, background.clone());
+        working.spawn(async move { floor.usage.run(&floor.ledger, &floor.clock, stop).await });
         if let Some(worker) = self.worker {
             working.spawn(worker.run(background.clone()));
         }

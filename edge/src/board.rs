@@ -12,10 +12,12 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
+use utoipa::ToSchema;
 
 use crate::{
     EdgeEvent,
     config::LineConfig,
+    http::BooksView,
     index::{self, LineRecord},
 };
 
@@ -23,7 +25,7 @@ use crate::{
 const PACE: Duration = Duration::from_millis(100);
 
 /// All lines, and how the cloud is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Board {
     /// The last frame that it includes.
     pub(crate) seq: Seq,
@@ -35,7 +37,7 @@ pub(crate) struct Board {
 }
 
 /// One line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Line {
     pub(crate) id: String,
     pub(crate) name: String,
@@ -52,7 +54,7 @@ pub(crate) struct Line {
 }
 
 /// The cloud, as the floor needs to know it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct CloudView {
     /// `off` without a configured cloud, else `unknown`, `up` or `down`.
     pub(crate) link: String,
@@ -60,6 +62,7 @@ pub(crate) struct CloudView {
     pub(crate) why: Option<String>,
     #[serde(default, with = "time::serde::rfc3339::option")]
     pub(crate) since: Option<OffsetDateTime>,
+    #[schema(value_type = BooksView)]
     pub(crate) books: Books,
     /// When the oldest waiting job was wanted.
     #[serde(default, with = "time::serde::rfc3339::option")]

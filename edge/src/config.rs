@@ -13,6 +13,8 @@ use ledger::StorageConfig;
 use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
 
+use crate::clock::ClockPolicy;
+
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +36,12 @@ pub struct Config {
     /// How the ledger is kept on disk.
     #[serde(default)]
     pub storage: StorageConfig,
+    /// What is done about a unit while the clock is not believed.
+    #[serde(default)]
+    pub clock: ClockPolicy,
+    /// How much of us everybody may take.
+    #[serde(default)]
+    pub limits: LimitsConfig,
 }
 
 /// Where line PCs and screens find us.
@@ -86,6 +94,24 @@ impl PassphraseSource {
             Self::Credential(name) => Passphrase::from_credential(name),
             Self::Prompt => Passphrase::prompt("Passphrase of the CA"),
         }
+    }
+}
+
+/// How much of us everybody may take; beyond it is refused before any work is done.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections of one address.
+    pub connections_per_address: usize,
+    /// Units in the making at a time.
+    pub signatures: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { connections: 1024, connections_per_address: 32, signatures: 64 }
     }
 }
 
@@ -164,6 +190,10 @@ impl Config {
         if let Err(what) = config.storage.options() {
             return refuse(&what);
         }
+        let LimitsConfig { connections, connections_per_address, signatures } = config.limits;
+        if [connections, connections_per_address, signatures].contains(&0) {
+            return refuse("a limit of 0 lets nobody in; see [limits]");
+        }
         for (i, line) in config.lines.iter().enumerate() {
             let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
             if line.id.is_empty() || line.id.len() > 32 || !line.id.chars().all(valid) {
@@ -229,6 +259,8 @@ id = "L1"
         check("20y", "forever", "/edge.toml:9:12: 'forever' is no validity");
         check("[[line]]\nid = \"L1\"", "", "missing field `line`");
         check("[ca]", "[storage]\nsegment = \"1 KiB\"\n[ca]", "storage.segment is at least");
+        check("[ca]", "[limits]\nsignatures = 0\n[ca]", "a limit of 0");
+        check("[listen]", "clock = \"ignore\"\n[listen]", "unknown variant `ignore`");
         check("\"L1\"", "\"L/1\"", "line id 'L/1'");
         check("id = \"L1\"", "id = \"L1\"\n[[line]]\nid = \"L1\"", "is there twice");
     }

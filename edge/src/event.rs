@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::{
-    access::{self, TokenCreated},
+    access::{self, TokenCreated, TokenUse},
+    clock::{self, ClockAccepted},
     fence,
     index::{self, BoxRecord},
 };
@@ -45,6 +46,15 @@ pub enum EdgeEvent {
     Reconciled(Reconciled),
     /// The cloud, or the way to it, did something.
     Cloud(CloudEvent),
+    /// The clock was looked at and believed; written rarely.
+    ClockSeen {},
+    /// A person vouches for the clock.
+    ClockAccepted(ClockAccepted),
+    /// When tokens were used last; written rarely, for all of them at once.
+    TokensUsed {
+        /// Which, and when.
+        tokens: Vec<TokenUse>,
+    },
 }
 
 /// The box was made anew from a backup.
@@ -157,6 +167,9 @@ pub struct UnitIssued {
     pub scope: String,
     /// The box that issued it, and its generation then.
     pub issued_by: IssuedBy,
+    /// Whether the clock was not believed then, so that the dates are those of the issuing CA's begin.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clock_unsafe: bool,
 }
 
 /// Who made a unit's key.
@@ -195,10 +208,13 @@ impl From<CloudEvent> for EdgeEvent {
 }
 
 impl Event for EdgeEvent {
+    const INDEX_VERSION: u32 = 2;
+
     fn apply(&self, at: &Applied<'_>, changes: &mut Changes<'_>) {
         match self {
             Self::BoxNamed { box_id, generation } => {
                 put_box(changes, box_id, *generation, "");
+                clock::seen(changes, at);
             }
             Self::Restored(restored) => {
                 put_box(changes, &restored.box_id, restored.generation, &restored.instance);
@@ -218,6 +234,9 @@ impl Event for EdgeEvent {
             Self::TokenRevoked { name } => access::revoked(changes, at, name),
             Self::UnitIssued(unit) => {
                 index::issued(changes, at, unit);
+                if !unit.clock_unsafe {
+                    clock::seen(changes, at);
+                }
                 books::want(changes, at, &unit.id, Want::Announce, unit.epoch);
             }
             Self::Cloud(event) => {
@@ -226,6 +245,9 @@ impl Event for EdgeEvent {
                 }
                 books::record(changes, at, event);
             }
+            Self::ClockSeen {} => clock::seen(changes, at),
+            Self::ClockAccepted(accepted) => clock::accepted(changes, accepted),
+            Self::TokensUsed { tokens } => access::used(changes, tokens),
         }
     }
 }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     EdgeEvent,
     access::{NewToken, Role, mint},
-    pem,
+    clock, pem,
     pki::{self, FLOOR, ISSUING, PkiError, ROOT},
     state_dir::StateDir,
 };
@@ -62,6 +62,9 @@ pub enum InitError {
         /// The refusal.
         source: io::Error,
     },
+    /// The clock cannot be right, and everything that is made now bears its time.
+    #[error("the clock says {0}, which is before this program was built; set it, then try again")]
+    Clock(OffsetDateTime),
     /// A key could not be made or written.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -89,6 +92,9 @@ pub async fn init(
     passphrase: &Passphrase,
     now: OffsetDateTime,
 ) -> Result<InitReport, InitError> {
+    if now < clock::built() {
+        return Err(InitError::Clock(now.replace_nanosecond(0).unwrap_or(now)));
+    }
     let io = |source| InitError::Io { path: dir.to_owned(), source };
     if dir.exists() {
         if fs::read_dir(dir).map_err(io)?.next().is_some() {

@@ -19,11 +19,12 @@ use zeroize::Zeroizing;
 use crate::{
     EdgeEvent,
     access::Principal,
+    clock::Moment,
     csr::Csr,
     enroll::{Asked, Judgement, Known, Refusal, judge},
     event::{Idempotency, KeyOrigin, UnitIssued},
     http::{
-        Shared, now, refused, unavailable,
+        Shared, refused, unavailable,
         units::{certificate, certificate_pem},
         unreadable,
     },
@@ -88,7 +89,9 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
     }
     floor.ledger.room().map_err(|full| unavailable(&full))?;
     let this_box = floor.this_box().map_err(|error| unreadable(&error))?.issued_by;
-    let at = now();
+    let Moment { at, believed } = floor.clock.moment()?;
+    // Held until the certificate is on disk or refused.
+    let _slot = floor.signing.take()?;
     let (spki, private_key) = match csr {
         Some(csr) => (csr.spki, None),
         None => {
@@ -99,7 +102,8 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
     let mut serial = [0; 17];
     aws_lc_rs::rand::fill(&mut serial[1..]).map_err(|_| Problem::internal())?;
     serial[0] = this_box.generation;
-    let signed = floor.issuer.issue(&asked.id, &spki, at, serial).map_err(|error| {
+    let dated = if believed { at } else { floor.issuer.not_before() };
+    let signed = floor.issuer.issue(&asked.id, &spki, dated, serial).map_err(|error| {
         tracing::error!(%error, "a certificate could not be signed");
         Problem::internal()
     })?;
@@ -121,6 +125,7 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
         idempotency: asked.idempotency.clone(),
         scope: principal.scope(),
         issued_by: this_box,
+        clock_unsafe: !believed,
     };
     let issued = event.clone();
     let decide = move |view: &View<'_>| match judge(&Known::in_view(view, &asked), &asked) {

@@ -9,6 +9,7 @@ mod backup;
 mod board;
 mod claim;
 pub mod cli;
+pub mod clock;
 pub mod config;
 mod credentials;
 mod csr;
@@ -25,8 +26,10 @@ mod issuance;
 mod local;
 mod pem;
 mod pki;
+mod problems;
 mod reconcile;
 mod record;
+mod signing;
 mod state_dir;
 mod trust;
 

@@ -25,9 +25,10 @@ use web::{Json, Problem};
 
 use crate::{
     EdgeEvent,
-    access::{NewToken, TokenRecord, key, mint, records},
+    access::{NewToken, TokenRecord, key, mint},
+    clock::{Acceptance, ClockAccepted, ClockView, accept},
     event::Reconciled,
-    http::{Shared, Status, now, refused, status_now, unreadable},
+    http::{Shared, Status, clock_view, now, refused, status_now, unreadable},
     reconcile::{self, Comparison, Order},
 };
 
@@ -84,6 +85,8 @@ impl Local {
             .route("/reconcile", get(compare).post(reconcile))
             .route("/tokens", get(list).post(create))
             .route("/tokens/{name}", delete(revoke))
+            .route("/clock", get(clock))
+            .route("/clock/accept", post(accept_clock))
             .with_state(floor);
         Ok(Self { listener, path: path.to_owned(), router })
     }
@@ -137,12 +140,31 @@ async fn reconcile(
     Ok(Json(reconciled))
 }
 
+/// The clock, and whether it is believed.
+async fn clock(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<Json<ClockView>, Problem> {
+    caller.actor()?;
+    Ok(Json(clock_view(&floor)))
+}
+
+/// Vouches for the clock.
+async fn accept_clock(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Json(acceptance): Json<Acceptance>,
+) -> Result<Json<ClockAccepted>, Problem> {
+    let actor = caller.actor()?;
+    accept(&floor, actor, acceptance).await.map(Json)
+}
+
 async fn list(
     State(floor): State<Shared>,
     ConnectInfo(caller): ConnectInfo<Caller>,
 ) -> Result<Json<Vec<TokenRecord>>, Problem> {
     caller.actor()?;
-    Ok(Json(records(&floor.ledger).map_err(|error| unreadable(&error))?))
+    Ok(Json(floor.usage.records(&floor.ledger).map_err(|error| unreadable(&error))?))
 }
 
 async fn create(

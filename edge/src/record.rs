@@ -44,7 +44,10 @@ impl EdgeEvent {
             | Self::UnitsLost { .. }
             | Self::Reconciled(_)
             | Self::TokenCreated(_)
-            | Self::TokenRevoked { .. } => None,
+            | Self::TokenRevoked { .. }
+            | Self::ClockSeen {}
+            | Self::ClockAccepted(_)
+            | Self::TokensUsed { .. } => None,
         }
     }
 
@@ -85,6 +88,17 @@ impl EdgeEvent {
                 LinkState::Up => "link up".to_owned(),
                 LinkState::Unknown => "link unknown".to_owned(),
             },
+            Self::ClockSeen {} => "the clock was believed".to_owned(),
+            Self::ClockAccepted(accepted) => {
+                format!(
+                    "clock vouched for, {} in place of {}: {}",
+                    accepted.now, accepted.before, accepted.reason
+                )
+            }
+            Self::TokensUsed { tokens } => {
+                let names: Vec<_> = tokens.iter().map(|token| token.name.as_str()).collect();
+                format!("tokens used: {}", names.join(", "))
+            }
         }
     }
 }

@@ -3,49 +3,136 @@
 
 mod support;
 
-use edge::{
-    ROUTES,
-    access::{Access, Role},
-};
-use reqwest::Method;
-use serde_json::json;
-use support::Running;
+use edge::{ROUTES, access::Role};
+use reqwest::{Certificate, Client, Identity, Method};
+use serde_json::{Value, json};
+use support::{Dial, Running};
+use time::{Duration, format_description::well_known::Rfc3339};
 
-async fn status(edge: &Running, method: &str, path: &str, token: Option<&str>) -> u16 {
-    let method: Method = method.parse().unwrap();
-    let path = path.replace("{id}", "nobody").replace("{name}", "board.css");
-    let mut request = edge.client.request(method, edge.url(&path));
-    if let Some(token) = token {
-        request = request.bearer_auth(token);
+/// The columns of [`MATRIX`]: how somebody may call, in this order.
+///
+/// A station certificate is a column here as soon as there is one: `u` for one that was enrolled, `w` for a withdrawn one.
+const CALLERS: &str = "\
+    - no token, ? a made-up one, S station, V supervisor, Q quality, D display, A admin, o a station of line L2,\
+    r a revoked supervisor, x an expired supervisor, d a device's certificate, f a foreign certificate that calls itself\
+    like the first administrator";
+
+/// What each caller meets on each route: `.` passes, 1 is 401, 3 is 403, 4 is 404.
+const MATRIX: &[(&str, &str, &str)] = &[
+    // -?SVQDAorxdf
+    ("GET", "/livez", "............"),
+    ("GET", "/readyz", "............"),
+    ("GET", "/pair", "............"),
+    ("POST", "/pair", "............"),
+    ("GET", "/assets/{name}", "............"),
+    ("GET", "/", "............"),
+    ("GET", "/openapi.json", "............"),
+    ("GET", "/board", "11......1111"),
+    ("GET", "/v1/feed", "11......1111"),
+    ("GET", "/v1/status", "11......1111"),
+    ("GET", "/v1/ca", "11......1111"),
+    ("GET", "/v1/units", "11...3..1111"),
+    ("GET", "/v1/units/{id}", "11...3.41111"),
+    ("POST", "/v1/units", "11..33331111"),
+];
+
+/// Somebody who calls.
+struct Caller {
+    letter: char,
+    client: Client,
+    token: Option<String>,
+}
+
+impl Caller {
+    /// How a call about the unit `a` of line L1 ends, as a letter of the matrix.
+    async fn calls(&self, edge: &Running, method: &str, path: &str, unit: &Value) -> char {
+        let path = path.replace("{id}", "a").replace("{name}", "board.css");
+        let mut request = self.client.request(method.parse().unwrap(), edge.url(&path));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if method == "POST" {
+            request = request.json(if path == "/v1/units" { unit } else { &Value::Null });
+        }
+        match request.send().await.unwrap().status().as_u16() {
+            401 => '1',
+            403 => '3',
+            404 => '4',
+            500.. => '5',
+            _ => '.',
+        }
     }
-    request.send().await.unwrap().status().as_u16()
+}
+
+fn with_certificate(edge: &Running, certificate: &str, key: &str) -> Client {
+    let root = std::fs::read(edge.dir.path().join("box/root.pem")).unwrap();
+    Client::builder()
+        .tls_certs_only([Certificate::from_pem(&root).unwrap()])
+        .identity(Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap())
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap()
+}
+
+/// Every caller, in the order of [`CALLERS`], and the request that issued the unit `a`.
+async fn callers(edge: &Running, dial: &Dial) -> (Vec<Caller>, Value) {
+    let mut callers = Vec::new();
+    let mut add =
+        |letter, token: Option<String>, client: Client| callers.push(Caller { letter, client, token });
+    let plain = || edge.client.clone();
+    add('-', None, plain());
+    add('?', Some("edge_made-up".to_owned()), plain());
+    let mut supervisor = String::new();
+    for (role, letter) in Role::ALL.into_iter().zip("SVQDA".chars()) {
+        let token = edge.role(&role.to_string()).await;
+        if role == Role::Supervisor {
+            supervisor.clone_from(&token);
+        }
+        add(letter, Some(token), plain());
+    }
+    let elsewhere = json!({ "name": "elsewhere", "role": "station", "line": "L2" });
+    add('o', Some(edge.token(elsewhere).await), plain());
+    add('r', Some(edge.token(json!({ "name": "gone", "role": "supervisor" })).await), plain());
+    assert_eq!(edge.local(Method::DELETE, "/tokens/gone", None).await.0, 204);
+    let end = (dial.wall() + Duration::HOUR).format(&Rfc3339).unwrap();
+    let short = json!({ "name": "short", "role": "supervisor", "expires": end });
+    add('x', Some(edge.token(short).await), plain());
+    dial.pass(Duration::hours(2));
+    let unit = json!({ "id": "a", "csr": support::csr("a"), "line": "L1" });
+    assert_eq!(edge.issue(&supervisor, &unit).await.0, 201);
+    let (_, device) = edge.issue(&supervisor, &json!({ "id": "device", "line": "L1" })).await;
+    let text = |name: &str| device[name].as_str().unwrap().to_owned();
+    add('d', None, with_certificate(edge, &text("certificate"), &text("private_key")));
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(vec!["first-admin".to_owned()]).unwrap();
+    add('f', None, with_certificate(edge, &cert.pem(), &signing_key.serialize_pem()));
+    (callers, unit)
 }
 
 #[tokio::test]
-async fn every_route_admits_whom_the_table_names_and_nobody_else() {
-    let edge = Running::start().await;
-    let mut tokens = Vec::new();
-    for role in Role::ALL {
-        tokens.push((role, edge.role(&role.to_string()).await));
+async fn every_route_admits_whom_the_matrix_names_and_nobody_else() {
+    let dial = Dial::new();
+    let edge = Running::start_with("", dial.source()).await;
+    let (callers, unit) = callers(&edge, &dial).await;
+    let letters: String = callers.iter().map(|caller| caller.letter).collect();
+    assert_eq!(letters, "-?SVQDAorxdf");
+    for letter in letters.chars() {
+        assert!(CALLERS.contains(&format!("{letter} ")), "{letter} is not told");
     }
-    let revoked = edge.token(json!({ "name": "gone", "role": "supervisor" })).await;
-    assert_eq!(edge.local(Method::DELETE, "/tokens/gone", None).await.0, 204);
-    let mut checked = 0;
+    let mut wrong = Vec::new();
     for route in ROUTES {
-        let try_with = async |token: Option<&str>| status(&edge, route.method, route.path, token).await;
-        let public = route.access == Access::Public;
-        for nobody in [None, Some("edge_made-up"), Some(revoked.as_str())] {
-            assert_eq!(try_with(nobody).await == 401, !public, "{route:?} {nobody:?}");
-            checked += 1;
+        let row = MATRIX.iter().find(|row| (row.0, row.1) == (route.method, route.path));
+        let expected = row.map_or("it has no row", |row| row.2);
+        let mut found = String::new();
+        for caller in &callers {
+            found.push(caller.calls(&edge, route.method, route.path, &unit).await);
         }
-        for (role, token) in &tokens {
-            let found = try_with(Some(token)).await;
-            assert_eq!(found == 403, !route.access.allows(*role), "{route:?} {role}: {found}");
-            assert_ne!(found, 401, "{route:?} {role}");
-            checked += 1;
+        if found != expected {
+            wrong.push(format!("{} {}: expected {expected}, found {found}", route.method, route.path));
         }
     }
-    assert_eq!(checked, ROUTES.len() * 8);
+    assert!(wrong.is_empty(), "columns {letters}\n{}", wrong.join("\n"));
+    assert_eq!(MATRIX.len(), ROUTES.len(), "a row of the matrix has no route");
 }
 
 #[tokio::test]

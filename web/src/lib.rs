@@ -3,6 +3,7 @@
 //!
 //! [`Server::bind`] returns once the port is taken, so that a test may ask for port 0; [`Server::run`] ends when told to.
 
+mod connections;
 mod headers;
 mod json;
 mod limits;

@@ -17,6 +17,10 @@ pub struct Limits {
     pub request: Duration,
     /// How long running requests may take to finish when the server stops.
     pub grace: Duration,
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections of one address; no fewer than all by default, because who stands behind a proxy may be many.
+    pub connections_per_address: usize,
 }
 
 impl Default for Limits {
@@ -28,6 +32,8 @@ impl Default for Limits {
             handshake: Duration::from_secs(5),
             request: Duration::from_secs(15),
             grace: Duration::from_secs(5),
+            connections: 1024,
+            connections_per_address: 1024,
         }
     }
 }

@@ -1,9 +1,14 @@
 //! Errors as RFC 9457 says: `application/problem+json` with a stable code and a sentence that says what to do.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+/// When to ask again where nothing better is known.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// An error for the caller. The cause goes to the log, never in here.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,6 +17,7 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     retryable: bool,
+    retry_after: Option<Duration>,
     more: Map<String, Value>,
 }
 
@@ -22,13 +28,19 @@ impl Problem {
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let retryable = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        Self { status, code, detail: detail.into(), retryable, more: Map::new() }
+        Self { status, code, detail: detail.into(), retryable, retry_after: None, more: Map::new() }
     }
 
     /// Says whether asking the same again later may help.
     #[must_use]
     pub fn retryable(self, retryable: bool) -> Self {
         Self { retryable, ..self }
+    }
+
+    /// Says when asking the same again may help, in whole seconds: also as `Retry-After`.
+    #[must_use]
+    pub fn retry_after(self, retry_after: Duration) -> Self {
+        Self { retryable: true, retry_after: Some(retry_after), ..self }
     }
 
     /// Adds a member, such as the certificate that exists already.
@@ -48,6 +60,12 @@ impl Problem {
     #[must_use]
     pub fn code(&self) -> &'static str {
         self.code
+    }
+
+    /// Whether asking the same again later may help.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.retryable
     }
 
     /// The sentence that says what to do.
@@ -112,6 +130,10 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let pressed = matches!(self.status.as_u16(), 429 | 503 | 507);
+        if let Some(after) = self.retry_after.or((self.retryable && pressed).then_some(AGAIN)) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

@@ -11,7 +11,7 @@ use axum::{
     extract::DefaultBodyLimit,
     response::{IntoResponse, Response},
 };
-use axum_server::{Handle, accept::DefaultAcceptor, tls_rustls::RustlsAcceptor};
+use axum_server::{Handle, tls_rustls::RustlsAcceptor};
 use http::StatusCode;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use tower::{BoxError, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{debug, error};
 
-use crate::{limits::Limits, problem::Problem, tls::Tls};
+use crate::{connections::Connections, limits::Limits, problem::Problem, tls::Tls};
 
 /// What is read of the head of a request; enough for every browser's cookies.
 const LARGEST_HEAD: usize = 32 << 10;
@@ -85,13 +85,16 @@ impl Server {
             handle.graceful_shutdown(Some(self.limits.grace));
             std::future::pending::<()>().await;
         };
+        let connections = Connections::new(self.limits.connections, self.limits.connections_per_address);
         let serve = async {
             match self.tls {
                 Some(tls) => {
-                    let acceptor = RustlsAcceptor::new(tls.config).handshake_timeout(self.limits.handshake);
+                    let acceptor = RustlsAcceptor::new(tls.config)
+                        .handshake_timeout(self.limits.handshake)
+                        .acceptor(connections);
                     serve.acceptor(acceptor).serve(service).await
                 }
-                None => serve.acceptor(DefaultAcceptor::new()).serve(service).await,
+                None => serve.acceptor(connections).serve(service).await,
             }
         };
         tokio::select! {

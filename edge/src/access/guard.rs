@@ -16,7 +16,7 @@ use super::{
     role::{Access, Role},
     token,
 };
-use crate::{EdgeEvent, http::now};
+use crate::http::Shared;
 
 /// The cookie of a browser that was paired. Its value is the token: revoking the token ends the browser's way in.
 pub(crate) const COOKIE: &str = "__Host-edge";
@@ -51,14 +51,16 @@ impl Principal {
 
 /// Lets a request pass whose token may, and tells the handler who it is.
 pub(crate) async fn guard(
-    State((ledger, access)): State<(Ledger<EdgeEvent>, Access)>,
+    State((floor, access)): State<(Shared, Access)>,
     mut request: Request<Body>,
     next: Next,
 ) -> Response {
     if access != Access::Public {
         let safe = matches!(*request.method(), Method::GET | Method::HEAD);
-        match authenticate(&ledger, request.headers(), safe, now()) {
+        let now = floor.clock.latest();
+        match authenticate(&floor.ledger, request.headers(), safe, now) {
             Ok(principal) if access.allows(principal.role) => {
+                floor.usage.note(&principal.name, now);
                 request.extensions_mut().insert(principal);
             }
             Ok(principal) => {

@@ -65,6 +65,9 @@ pub(crate) struct TokenRecord {
     pub(crate) created: OffsetDateTime,
     #[serde(default)]
     pub(crate) revoked: bool,
+    /// When it was used last, as far as that is written down.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub(crate) last_used: Option<OffsetDateTime>,
 }
 
 /// Makes a token from 32 random bytes: the text for its holder, and the hash to keep.
@@ -89,7 +92,8 @@ fn hash_key(sha256: &str) -> Vec<u8> {
 
 /// Applies that a token was made.
 pub(crate) fn created(changes: &mut Changes<'_>, at: &Applied<'_>, token: &TokenCreated) {
-    changes.put(&key(&token.name), &TokenRecord { token: token.clone(), created: at.at, revoked: false });
+    let record = TokenRecord { token: token.clone(), created: at.at, revoked: false, last_used: None };
+    changes.put(&key(&token.name), &record);
     changes.put(&hash_key(&token.sha256), &token.name);
 }
 

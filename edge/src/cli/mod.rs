@@ -3,6 +3,8 @@
 
 mod backup;
 mod client;
+mod clock;
+mod explain;
 mod export;
 mod init;
 mod ledger;
@@ -47,6 +49,11 @@ enum Command {
     Reconcile(reconcile::Reconcile),
     /// Shows what happens, line by line, as it happens.
     Watch(watch::Watch),
+    /// Looks at the clock by which certificates are dated, and vouches for it.
+    #[command(subcommand)]
+    Clock(clock::Clock),
+    /// Explains the code of a problem, or lists them all.
+    Explain(explain::Explain),
 }
 
 /// Why a command failed, and with which exit code.
@@ -88,6 +95,11 @@ impl Failure {
         Self { code, text: text.to_string() }
     }
 
+    /// There is no such thing.
+    pub(crate) fn not_found(text: impl fmt::Display) -> Self {
+        Self { code: 4, text: text.to_string() }
+    }
+
     /// This box was restored elsewhere.
     pub(crate) fn superseded(text: impl fmt::Display) -> Self {
         Self { code: 7, text: text.to_string() }
@@ -119,6 +131,8 @@ pub async fn main() -> ExitCode {
         Command::Restore(command) => command.run().await,
         Command::Reconcile(command) => command.run().await,
         Command::Watch(command) => command.run().await,
+        Command::Clock(command) => command.run().await,
+        Command::Explain(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

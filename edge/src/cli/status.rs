@@ -55,6 +55,7 @@ fn text(status: &Status) -> Vec<String> {
         ),
         format!("CA       {days} days left"),
     ];
+    lines.extend(super::clock::text(&status.clock));
     lines.extend(status.fence.iter().map(|fence| format!("FENCED   {fence}")));
     for line in &status.board.lines {
         let last = line.last.as_deref().unwrap_or("-");

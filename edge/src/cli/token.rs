@@ -77,7 +77,7 @@ impl Token {
                 say::line(&minted.token);
             }
             Self::Ls(ls) => {
-                for TokenRecord { token, revoked, .. } in
+                for TokenRecord { token, revoked, last_used, .. } in
                     Daemon::of(&ls.state)?.get::<Vec<TokenRecord>>("/tokens").await?
                 {
                     let line = token.line.as_deref().unwrap_or("*");
@@ -86,8 +86,10 @@ impl Token {
                         (false, Some(expires)) => format!("until {}", expires.date()),
                         (false, None) => "no end".to_owned(),
                     };
+                    let used = last_used
+                        .map_or_else(|| "never used".to_owned(), |at| format!("last used {}", at.date()));
                     say::line(&format!(
-                        "{:<24} {:<10} {:<8} {until}",
+                        "{:<24} {:<10} {:<8} {until:<18} {used}",
                         token.name,
                         token.role.to_string(),
                         line

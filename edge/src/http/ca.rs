@@ -2,12 +2,13 @@
 
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 use web::Json;
 
 use super::Shared;
 use crate::http::units::certificate_pem;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Chain {
     /// The issuing CA, PEM.
     chain: String,

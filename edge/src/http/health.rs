@@ -16,6 +16,7 @@ pub(super) async fn ready(State(floor): State<Shared>) -> Result<&'static str, P
     if let Some(fence) = fence::committed(&floor.ledger).map_err(|error| unreadable(&error))? {
         return Err(fence.problem());
     }
+    floor.clock.moment()?;
     match floor.ledger.status() {
         Status::Open => Ok("ready\n"),
         Status::Full { why } => {

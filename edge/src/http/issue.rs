@@ -9,6 +9,7 @@ use azure_iot::RegistrationId;
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 use web::{Json, Problem};
 
 use super::{
@@ -23,11 +24,13 @@ use crate::{
 };
 
 /// What a line sends.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct IssueRequest {
+pub(super) struct IssueRequest {
+    /// Its registration id; the CN of the csr without it.
     #[serde(default)]
     id: Option<String>,
+    /// PKCS#10 in PEM, at most 16 KiB; without it the appliance makes the key.
     #[serde(default)]
     csr: Option<String>,
     /// The token's own line, if it has one, may be left out.
@@ -35,7 +38,9 @@ struct IssueRequest {
     line: Option<String>,
     #[serde(default)]
     station: Option<String>,
+    /// What the line wants to remember about it.
     #[serde(default)]
+    #[schema(value_type = Object)]
     attributes: Map<String, Value>,
 }
 

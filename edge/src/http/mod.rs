@@ -3,6 +3,7 @@
 mod ca;
 mod health;
 mod issue;
+mod openapi;
 mod pages;
 mod pair;
 mod status;
@@ -26,16 +27,19 @@ use web::{Problem, security_headers};
 
 use crate::{
     EdgeEvent,
-    access::{Access, Role, guard},
+    access::{Access, Role, Usage, guard},
     board::{Board, Lookout},
     claim::ClaimKey,
+    clock::Clock,
     config::LineConfig,
     feed,
     index::{self, BoxRecord},
     pki::Issuer,
+    signing::Slots,
 };
 
-pub(crate) use status::{Status, status_now};
+pub(crate) use openapi::BooksView;
+pub(crate) use status::{Status, clock_view, status_now};
 
 /// What the handlers share.
 pub(crate) struct Floor {
@@ -50,6 +54,11 @@ pub(crate) struct Floor {
     pub(crate) started: OffsetDateTime,
     pub(crate) board: watch::Receiver<Arc<Board>>,
     pub(crate) lookout: Lookout,
+    pub(crate) clock: Clock,
+    /// How far the clock of DPS is ahead of ours; `None` where no cloud is configured.
+    pub(crate) cloud_skew: Option<cloud_sync::Skew>,
+    pub(crate) usage: Usage,
+    pub(crate) signing: Slots,
 }
 
 impl Floor {
@@ -92,6 +101,7 @@ pub const ROUTES: &[Route] = &[
     get("/v1/units", READ_UNITS),
     get("/v1/units/{id}", READ_UNITS),
     post("/v1/units", ISSUE),
+    get("/openapi.json", Access::Public),
 ];
 
 const fn get(path: &'static str, access: Access) -> Route {
@@ -117,7 +127,8 @@ pub(crate) fn router(floor: Shared) -> Router {
         .on("GET", "/v1/ca", ca::chain)
         .on("GET", "/v1/units", units::list)
         .on("GET", "/v1/units/{id}", units::show)
-        .on("POST", "/v1/units", issue::issue);
+        .on("POST", "/v1/units", issue::issue)
+        .on("GET", "/openapi.json", openapi::openapi);
     assert_eq!(faces.served, ROUTES.len(), "every row of the route table has a handler");
     security_headers(faces.router.with_state(floor))
 }
@@ -136,7 +147,7 @@ impl Faces {
     {
         let route = row(method, path);
         let filter = if method == "POST" { MethodFilter::POST } else { MethodFilter::GET };
-        let guard = from_fn_with_state((self.floor.ledger.clone(), route.access), guard);
+        let guard = from_fn_with_state((self.floor.clone(), route.access), guard);
         let router = self.router.route(path, on(filter, handler).layer(guard));
         Self { router, served: self.served + 1, ..self }
     }

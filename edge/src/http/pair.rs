@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use web::{Json, Problem};
 
-use super::{Shared, now};
+use super::Shared;
 use crate::access::{COOKIE, authenticate};
 
 /// As long as browsers keep a cookie.
@@ -39,7 +39,8 @@ pub(super) async fn pair(
         )
     })?;
     presented.insert(header::AUTHORIZATION, bearer);
-    let principal = authenticate(&floor.ledger, &presented, false, now())?;
+    let principal = authenticate(&floor.ledger, &presented, false, floor.clock.latest())?;
+    floor.usage.note(&principal.name, floor.clock.latest());
     tracing::info!(actor = principal.actor(), role = %principal.role, "a browser was paired");
     let cookie =
         format!("{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={LIFE}", pairing.token);

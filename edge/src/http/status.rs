@@ -3,13 +3,14 @@
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 use web::{Json, Problem};
 
 use super::{Shared, now, unreadable};
-use crate::{board::Board, fence};
+use crate::{board::Board, clock::ClockView, fence};
 
 /// The appliance at a glance.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Status {
     #[serde(rename = "box")]
     pub(crate) box_id: String,
@@ -29,12 +30,18 @@ pub(crate) struct Status {
     pub(crate) issuing_ca_ends: OffsetDateTime,
     /// Whether the books of the sync balance.
     pub(crate) books_balance: bool,
+    pub(crate) clock: ClockView,
     #[serde(flatten)]
     pub(crate) board: Board,
 }
 
 pub(super) async fn status(State(floor): State<Shared>) -> Result<Json<Status>, Problem> {
     status_now(&floor).map(Json)
+}
+
+/// The clock, and how far it is from the cloud's.
+pub(crate) fn clock_view(floor: &Shared) -> ClockView {
+    floor.clock.view(floor.cloud_skew.as_ref().and_then(cloud_sync::Skew::seconds))
 }
 
 /// Looked up anew, not as old as what the screens show.
@@ -57,6 +64,7 @@ pub(crate) fn status_now(floor: &Shared) -> Result<Status, Problem> {
         storage,
         issuing_ca_ends: floor.issuer.not_after(),
         books_balance: board.cloud.books.balance(),
+        clock: clock_view(floor),
         board,
     })
 }

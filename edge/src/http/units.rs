@@ -2,7 +2,10 @@
 
 use axum::{
     Extension,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{
+        Path, Query, State,
+        rejection::{PathRejection, QueryRejection},
+    },
 };
 use azure_iot::RegistrationId;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -29,7 +32,7 @@ const PAGE: usize = 1000;
 pub(super) async fn show(
     State(floor): State<Shared>,
     Extension(principal): Extension<Principal>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Problem> {
     let unknown = || {
         Problem::new(
@@ -38,6 +41,8 @@ pub(super) async fn show(
             "no unit with this id was issued here; check the id",
         )
     };
+    // What is not even text is no id.
+    let Path(id) = id.map_err(|_| unknown())?;
     let id = RegistrationId::parse_any_case(&id).map_err(|_| unknown())?;
     let unit = floor.ledger.get::<Unit>(&index::unit(&id)).map_err(|error| unreadable(&error))?;
     let unit = unit.filter(|unit| principal.may_use(&unit.line)).ok_or_else(unknown)?;

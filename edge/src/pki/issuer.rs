@@ -77,6 +77,11 @@ impl Issuer {
         &self.certificate
     }
 
+    /// When the issuing CA begins.
+    pub(crate) fn not_before(&self) -> OffsetDateTime {
+        self.not_before
+    }
+
     /// When the issuing CA ends.
     pub(crate) fn not_after(&self) -> OffsetDateTime {
         self.not_after

@@ -1,15 +1,22 @@
 //! A running appliance over real TLS, and a line PC to talk to it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "every test file uses a part of it")]
 
-use std::{fs, net::SocketAddr};
+use std::{
+    fs,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
 
-use edge::{Appliance, Config, InitOptions, RunError};
+use edge::{
+    Appliance, Config, InitOptions, RunError,
+    clock::{Reading, Source, machine},
+};
 use keys::Passphrase;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use reqwest::{Certificate, Client, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -39,17 +46,27 @@ impl Running {
         Self::start_in(dir, made.admin_token)
     }
 
+    /// With `more` in front of its configuration, and a clock of the test's own.
+    pub async fn start_with(more: &str, source: Source) -> Self {
+        let running = Self::start().await;
+        running.restart_with(more, source).await
+    }
+
     pub fn start_in(dir: TempDir, admin: String) -> Self {
+        Self::start_in_with(dir, admin, "", machine())
+    }
+
+    fn start_in_with(dir: TempDir, admin: String, more: &str, source: Source) -> Self {
         let state = dir.path().join("box");
         let file = dir.path().join("edge.toml");
         let text = format!(
-            "state = {state:?}\n[listen]\naddress = \"127.0.0.1:0\"\nnames = [\"localhost\"]\n\
+            "state = {state:?}\n{more}\n[listen]\naddress = \"127.0.0.1:0\"\nnames = [\"localhost\"]\n\
              [ca]\npassphrase = \"prompt\"\n[[line]]\nid = \"L1\"\n[[line]]\nid = \"L2\"\n"
         );
         fs::write(&file, text).unwrap();
         let mut config = Config::read(&file).unwrap();
         config.storage = storage();
-        let appliance = Appliance::bind(&config, &passphrase()).unwrap();
+        let appliance = Appliance::bind_with_clock(&config, &passphrase(), source).unwrap();
         let address = appliance.local_addr();
         let cancel = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -63,10 +80,14 @@ impl Running {
         Self { dir, address, admin, client, cancel, tasks }
     }
 
-    pub async fn restart(mut self) -> Self {
+    pub async fn restart(self) -> Self {
+        self.restart_with("", machine()).await
+    }
+
+    pub async fn restart_with(mut self, more: &str, source: Source) -> Self {
         self.cancel.cancel();
         self.tasks.join_next().await.unwrap().unwrap().unwrap();
-        Self::start_in(self.dir, self.admin)
+        Self::start_in_with(self.dir, self.admin, more, source)
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -110,6 +131,38 @@ impl Running {
     /// The number of the last frame: unchanged if nothing was written.
     pub async fn seq(&self) -> u64 {
         self.local(reqwest::Method::GET, "/status", None).await.1["seq"].as_u64().unwrap()
+    }
+}
+
+/// A clock that shows what a test sets.
+#[derive(Clone)]
+pub struct Dial(Arc<Mutex<Reading>>);
+
+impl Dial {
+    /// Set right, and by a time server.
+    pub fn new() -> Self {
+        let wall = now();
+        Self(Arc::new(Mutex::new(Reading { wall, uptime: std::time::Duration::ZERO, synchronised: true })))
+    }
+
+    pub fn source(&self) -> Source {
+        let reading = self.0.clone();
+        Arc::new(move || *reading.lock().unwrap())
+    }
+
+    pub fn wall(&self) -> OffsetDateTime {
+        self.0.lock().unwrap().wall
+    }
+
+    pub fn set(&self, wall: OffsetDateTime) {
+        self.0.lock().unwrap().wall = wall;
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, time: Duration) {
+        let mut reading = self.0.lock().unwrap();
+        reading.wall += time;
+        reading.uptime += time.unsigned_abs();
     }
 }
 

@@ -1,0 +1,96 @@
+//! Bodies that are put together field by field, as those who read them see them. That they are true is tested by
+//! schemathesis, which compares every answer with them (`journeys/tests/schemathesis.rs`).
+#![expect(dead_code, reason = "described, never built")]
+
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+/// A unit.
+#[derive(ToSchema)]
+pub(in crate::http) struct UnitBody {
+    /// Its registration id.
+    id: String,
+    /// Which pass this is, from 1.
+    epoch: u32,
+    line: String,
+    #[schema(required = false)]
+    station: Option<String>,
+    /// What the line wants to remember about it.
+    #[schema(required = false, value_type = Option<Object>)]
+    attributes: Option<Map<String, Value>>,
+    /// The certificate's serial number, hex.
+    serial: String,
+    /// SHA-256 of the certificate, upper-case hex as DPS shows it.
+    sha256: String,
+    not_before: OffsetDateTime,
+    not_after: OffsetDateTime,
+    issued_at: OffsetDateTime,
+    /// PEM.
+    certificate: String,
+    /// The issuing CA, PEM.
+    chain: String,
+    cloud: Standing,
+    /// The code on its label; only for the scope that asked first, and only in the issuing answer and its repeat.
+    #[schema(required = false)]
+    claim_code: Option<String>,
+    /// PKCS#8 PEM, where the appliance made the key: in this one answer, and nowhere else.
+    #[schema(required = false)]
+    private_key: Option<String>,
+}
+
+/// Where a unit stands in the cloud.
+#[derive(ToSchema)]
+struct Standing {
+    /// `waiting`, `settled`, `held` or `unknown`.
+    state: String,
+    #[schema(required = false)]
+    since: Option<OffsetDateTime>,
+    /// Why it is held.
+    #[schema(required = false, value_type = Option<Object>)]
+    why: Option<Value>,
+}
+
+/// A unit in a list.
+#[derive(ToSchema)]
+pub(in crate::http) struct UnitRow {
+    id: String,
+    epoch: u32,
+    line: String,
+    serial: String,
+    sha256: String,
+    issued_at: OffsetDateTime,
+}
+
+/// A part of the list.
+#[derive(ToSchema)]
+pub(in crate::http) struct UnitList {
+    units: Vec<UnitRow>,
+    /// The `after` of the next part; absent at the end.
+    #[schema(required = false)]
+    next: Option<String>,
+}
+
+/// An error (RFC 9457).
+#[derive(ToSchema)]
+pub(in crate::http) struct ProblemBody {
+    r#type: String,
+    title: String,
+    status: u16,
+    /// Stable; `edge explain CODE` says what it means and what to do.
+    code: String,
+    /// What to do.
+    detail: String,
+    /// Whether asking the same again later may help.
+    retryable: bool,
+}
+
+/// The books of the sync: how many jobs there are, and what became of them.
+#[derive(ToSchema)]
+pub(crate) struct BooksView {
+    enqueued: i64,
+    settled: i64,
+    waiting: i64,
+    held: i64,
+    superseded: i64,
+}
