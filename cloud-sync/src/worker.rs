@@ -3,7 +3,7 @@
 //! ```text
 //!          ┌───────────── ledger changed, or a delay is over ◀──────────────┐
 //!          ▼                                                                │
-//! what waits ─▶ Mind::next ─▶ announce / activate ─▶ Cloud ─▶ commit outcomes
+//! what waits ─▶ Mind::next ─▶ announce / amend / activate ─▶ Cloud ─▶ commit outcomes
 //! ```
 //!
 //! One request at a time. A crash anywhere only means that something is said twice, and DPS is asked in a way that makes
@@ -20,6 +20,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     activate::Activating,
+    amend::Amending,
     announce::Announcing,
     answer::{Answer, Call, Trouble},
     books,
@@ -244,6 +245,12 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
                         Work::Announce(announcement) => announcements.push(announcement),
                         Work::Activate(activation) => {
                             conversations.push(Box::new(Activating::new(activation)));
+                        }
+                        Work::Replace(amendment) => {
+                            conversations.push(Box::new(Amending::replace(amendment)));
+                        }
+                        Work::Withdraw(amendment) => {
+                            conversations.push(Box::new(Amending::withdraw(amendment)));
                         }
                     }
                 }
