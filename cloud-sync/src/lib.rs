@@ -4,11 +4,12 @@
 //! polite pace, as often as it takes, and commits how it ended.
 //! The edge announces units with it and the portal activates devices: same worker, same books, other events.
 //!
-//! Read in this order: [`state`] (where a unit stands), [`books`] (how that lives in a ledger), [`announce`] and
-//! [`activate`] (what is said to DPS), [`mind`] (when), [`clerk`] (all of it without I/O), [`Worker`] (the shell around
-//! them).
+//! Read in this order: [`state`] (where a unit stands), [`books`] (how that lives in a ledger), [`announce`], [`amend`]
+//! and [`activate`] (what is said to DPS), [`mind`] (when), [`clerk`] (all of it without I/O), [`Worker`] (the shell
+//! around it).
 
 pub mod activate;
+pub mod amend;
 pub mod announce;
 pub mod answer;
 pub mod books;
@@ -42,6 +43,6 @@ pub use crate::{
     link::{Link, LinkState, Sighting},
     state::{State, Want, Why},
     survey::Survey,
-    work::{Activation, Announcement, Outcome, Provenance, Work},
+    work::{Activation, Amendment, Announcement, Outcome, Provenance, Work},
     worker::{Describe, Permission, Permit, Worker},
 };

@@ -5,6 +5,7 @@ use ledger::{Event, Reads};
 
 use crate::{
     activate::Activating,
+    amend::Amending,
     announce::{Announcing, path},
     answer::{Answer, Call, Trouble},
     books,
@@ -131,6 +132,12 @@ pub(crate) fn rounds<L: Reads>(
             }
             Work::Activate(activation) => {
                 rounds.push(Round::units(Activating::new(activation), vec![(id, epoch)]));
+            }
+            Work::Replace(amendment) => {
+                rounds.push(Round::units(Amending::replace(amendment), vec![(id, epoch)]));
+            }
+            Work::Withdraw(amendment) => {
+                rounds.push(Round::units(Amending::withdraw(amendment), vec![(id, epoch)]));
             }
         }
     }
