@@ -161,7 +161,7 @@ impl Conversation for Announcing {
 }
 
 /// The enrollment of a new unit: disabled, and nothing that is the portal's.
-fn record(unit: &Announcement) -> IndividualEnrollment {
+pub(crate) fn record(unit: &Announcement) -> IndividualEnrollment {
     let mut record = IndividualEnrollment::new(unit.id.clone(), Attestation::x509(&unit.certificate));
     record.device_id = Some(unit.id.as_ref().to_owned());
     record.provisioning_status = Some(ProvisioningStatus::Disabled);
@@ -170,7 +170,7 @@ fn record(unit: &Announcement) -> IndividualEnrollment {
 }
 
 /// Which generation of this very box has announced a record.
-fn generation(unit: &Announcement, found: &IndividualEnrollment) -> Option<u8> {
+pub(crate) fn generation(unit: &Announcement, found: &IndividualEnrollment) -> Option<u8> {
     let edge = found.optional_device_information.as_ref()?.get("edge")?;
     let same = edge.get("box").and_then(Value::as_str) == Some(&unit.provenance.box_id);
     edge.get("generation").and_then(Value::as_u64).filter(|_| same)?.try_into().ok()

@@ -5,7 +5,12 @@ use std::time::Duration;
 use azure_iot::ErrorBody;
 use serde_json::Value;
 
-use crate::link::Cause;
+use crate::cause::Cause;
+
+/// How far clocks may be apart before a refused credential is the clock's fault; ours are good for an hour.
+const TOLERATED: time::Duration = time::Duration::minutes(15);
+/// How much of a message of DPS is kept, in characters.
+const LONGEST_MESSAGE: usize = 300;
 
 /// A request to the DPS service API.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -56,6 +61,8 @@ pub struct Answer {
     pub continuation: Option<String>,
     /// Whether the body says that it is JSON.
     pub json: bool,
+    /// How far the server's clock is ahead of ours, as its `Date` says.
+    pub skew: Option<time::Duration>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -76,20 +83,27 @@ impl Answer {
     pub fn check(self) -> Result<Self, Trouble> {
         let cause = match self.status {
             429 => Cause::Busy,
+            401 | 403 if self.skew.is_some_and(|skew| skew.abs() > TOLERATED) => Cause::Clock,
             401 | 403 => Cause::Unauthorized,
             500.. | 408 => Cause::Service,
-            // A proxy that wants a login, a portal that redirects or answers with a page of its own.
-            407 | 300..=399 => Cause::Stranger,
+            407 => Cause::Proxy,
+            // A portal that redirects or answers with a page of its own.
+            300..=399 => Cause::Stranger,
             200..=299 if !self.json && !self.body.is_empty() => Cause::Stranger,
             _ => return Ok(self),
         };
-        Err(Trouble { cause, detail: self.summary(), retry_after: self.retry_after })
+        let mut detail = self.summary();
+        if let (Cause::Clock, Some(skew)) = (cause, self.skew) {
+            let word = if skew.is_negative() { "behind" } else { "ahead of" };
+            detail = format!("{detail}; the clock of DPS is {} s {word} ours", skew.whole_seconds().abs());
+        }
+        Err(Trouble { cause, detail, retry_after: self.retry_after })
     }
 
-    /// The body as `T`; a body that is something else means that we do not talk to DPS.
+    /// The body as `T`; a body that is something else means that something stands between us and DPS.
     pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, Trouble> {
         serde_json::from_slice(&self.body).map_err(|error| Trouble {
-            cause: Cause::Stranger,
+            cause: Cause::Garbled,
             detail: format!("an answer that is not of DPS: {error}"),
             retry_after: None,
         })
@@ -99,7 +113,10 @@ impl Answer {
     #[must_use]
     pub fn summary(&self) -> String {
         match serde_json::from_slice::<ErrorBody>(&self.body) {
-            Ok(body) => format!("{} / {}: {}", self.status, body.error_code, body.message),
+            Ok(body) => {
+                let message: String = body.message.chars().take(LONGEST_MESSAGE).collect();
+                format!("{} / {}: {message}", self.status, body.error_code)
+            }
             Err(_) => format!("HTTP {}", self.status),
         }
     }
@@ -123,10 +140,23 @@ mod tests {
         }
         check(200, false, "<html>Please log in</html>", Some(Cause::Stranger));
         check(302, false, "", Some(Cause::Stranger));
-        check(407, false, "", Some(Cause::Stranger));
+        check(407, false, "", Some(Cause::Proxy));
         check(429, true, "{}", Some(Cause::Busy));
         check(401, true, "{}", Some(Cause::Unauthorized));
         check(403, true, "{}", Some(Cause::Unauthorized));
         check(503, false, "", Some(Cause::Service));
+    }
+
+    #[test]
+    fn a_refused_credential_is_the_clocks_fault_if_the_clocks_are_far_apart() {
+        let refused = |skew| {
+            let answer = Answer { status: 401, json: true, skew, ..Answer::default() };
+            let trouble = answer.check().unwrap_err();
+            (trouble.cause, trouble.detail)
+        };
+        assert_eq!(refused(Some(time::Duration::seconds(5))).0, Cause::Unauthorized);
+        let (cause, detail) = refused(Some(time::Duration::hours(-2)));
+        assert_eq!(cause, Cause::Clock);
+        assert!(detail.contains("7200 s behind ours"), "{detail}");
     }
 }

@@ -12,7 +12,7 @@
 //! A program's `Event::apply` calls [`want`] and [`record`]; nothing else writes under these keys.
 
 use azure_iot::RegistrationId;
-use ledger::{Applied, Changes, Event, FrameRef, Ledger, ReadError, Seq, View};
+use ledger::{Applied, Changes, FrameRef, ReadError, Reads, Seq, View};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -166,29 +166,29 @@ pub fn standing(view: &View<'_>, id: &RegistrationId) -> Option<Record> {
 }
 
 /// A unit's committed standing.
-pub fn committed<E: Event>(ledger: &Ledger<E>, id: &RegistrationId) -> Result<Option<Record>, ReadError> {
+pub fn committed(ledger: &impl Reads, id: &RegistrationId) -> Result<Option<Record>, ReadError> {
     ledger.get(&record_key(id))
 }
 
 /// The committed books.
-pub fn balance<E: Event>(ledger: &Ledger<E>) -> Result<Books, ReadError> {
+pub fn balance(ledger: &impl Reads) -> Result<Books, ReadError> {
     Books::read(|key| ledger.counter(key))
 }
 
 /// The way to the cloud, as last written down; `None` before the first try.
-pub fn link<E: Event>(ledger: &Ledger<E>) -> Result<Option<LinkRecord>, ReadError> {
+pub fn link(ledger: &impl Reads) -> Result<Option<LinkRecord>, ReadError> {
     ledger.get(LINK)
 }
 
 /// When the oldest waiting job was wanted; `None` when nothing waits.
-pub fn oldest<E: Event>(ledger: &Ledger<E>) -> Result<Option<OffsetDateTime>, ReadError> {
+pub fn oldest(ledger: &impl Reads) -> Result<Option<OffsetDateTime>, ReadError> {
     let Some(id) = waiting(ledger, None, 1)?.pop().map(|(_, id)| id) else { return Ok(None) };
     Ok(committed(ledger, &id)?.map(|record| record.since))
 }
 
 /// Up to `limit` waiting units, oldest first, behind the key `after`; the keys are for the next page.
-pub fn waiting<E: Event>(
-    ledger: &Ledger<E>,
+pub fn waiting(
+    ledger: &impl Reads,
     after: Option<&[u8]>,
     limit: usize,
 ) -> Result<Vec<(Vec<u8>, RegistrationId)>, ReadError> {
@@ -196,8 +196,8 @@ pub fn waiting<E: Event>(
 }
 
 /// Up to `limit` units that need a person, in the order of their ids, behind the key `after`.
-pub fn held<E: Event>(
-    ledger: &Ledger<E>,
+pub fn held(
+    ledger: &impl Reads,
     after: Option<&[u8]>,
     limit: usize,
 ) -> Result<Vec<(Vec<u8>, RegistrationId)>, ReadError> {

@@ -60,7 +60,7 @@ impl Census {
     pub fn hear(&mut self, answer: &Answer) -> Result<(), Trouble> {
         if answer.status != 200 {
             let detail = format!("DPS does not list its enrollments: {}", answer.summary());
-            return Err(Trouble { cause: crate::link::Cause::Service, detail, retry_after: None });
+            return Err(Trouble { cause: crate::cause::Cause::Service, detail, retry_after: None });
         }
         let found: Vec<IndividualEnrollment> = answer.parse()?;
         self.records += found.len() as u64;

@@ -3,14 +3,14 @@
 use std::{error::Error, fs, io, path::PathBuf, time::Duration};
 
 use azure_iot::{ConnectionString, InvalidConnectionString, sas};
-use reqwest::{Certificate, Client, header, redirect};
+use reqwest::{Certificate, Client, Proxy, Response, header, redirect};
 use thiserror::Error;
-use time::OffsetDateTime;
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 use crate::{
     answer::{Answer, Call, Method, Trouble},
-    config::CloudConfig,
-    link::Cause,
+    cause::Cause,
+    config::{CloudConfig, ProxyConfig},
     skew::Skew,
 };
 
@@ -43,6 +43,9 @@ pub enum CloudError {
     /// A root is none, or the operating system's roots cannot be used.
     #[error("cannot set up TLS to the cloud: {0}")]
     Tls(String),
+    /// The proxy's address is none.
+    #[error("[cloud.proxy] {0}")]
+    Proxy(String),
 }
 
 /// A way to one DPS instance.
@@ -51,6 +54,8 @@ pub struct Cloud {
     client: Client,
     credential: ConnectionString,
     skew: Skew,
+    /// The address of the proxy on the way, for whoever has to look why it does not let us through.
+    proxy: Option<String>,
 }
 
 impl Cloud {
@@ -68,6 +73,7 @@ impl Cloud {
             .no_proxy()
             // DPS never redirects; who does is somebody else.
             .redirect(redirect::Policy::none())
+            .connect_timeout(config.connect_timeout)
             .timeout(config.request_timeout);
         if let Some(path) = &config.extra_root {
             let roots = Certificate::from_pem_bundle(&read(path)?).map_err(|error| tls(&error))?;
@@ -76,7 +82,16 @@ impl Cloud {
         if let Some(address) = config.connect_to {
             builder = builder.resolve(credential.host(), address);
         }
-        Ok(Self { client: builder.build().map_err(|error| tls(&error))?, credential, skew: Skew::default() })
+        if let Some(config) = &config.proxy {
+            builder = builder.proxy(proxy(config)?);
+        }
+        let proxy = config.proxy.as_ref().map(|proxy| proxy.address.clone());
+        Ok(Self {
+            client: builder.build().map_err(|error| tls(&error))?,
+            credential,
+            skew: Skew::default(),
+            proxy,
+        })
     }
 
     /// How far the cloud's clock is from ours.
@@ -111,22 +126,13 @@ impl Cloud {
                 .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
                 .body(body.to_string());
         }
-        let mut response = request.send().await.map_err(|error| unreachable(&error))?;
-        let text =
-            |name: header::HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
-        if let Some(date) = text(header::DATE) {
+        let mut response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let date = response.headers().get(header::DATE).and_then(|value| value.to_str().ok());
+        if let Some(date) = date {
             self.skew.note(date, now);
         }
-        let mut answer = Answer {
-            status: response.status().as_u16(),
-            retry_after: text(header::RETRY_AFTER)
-                .and_then(|value| value.parse().ok())
-                .map(Duration::from_secs),
-            continuation: text(header::HeaderName::from_static("x-ms-continuation")).map(str::to_owned),
-            json: text(header::CONTENT_TYPE).is_some_and(|kind| kind.contains("json")),
-            body: Vec::new(),
-        };
-        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
+        let mut answer = head(&response, now);
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
             answer.body.extend_from_slice(&chunk);
             if answer.body.len() > LONGEST_ANSWER {
                 let detail = "an answer longer than any of DPS".to_owned();
@@ -134,6 +140,59 @@ impl Cloud {
             }
         }
         Ok(answer)
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Trouble {
+        let mut cause = cause(error);
+        let mut detail = chain(error);
+        // Whoever cannot be reached through a proxy is the proxy, unless it says otherwise.
+        if let (Some(proxy), Cause::Refused | Cause::Name | Cause::Proxy) = (&self.proxy, cause) {
+            cause = Cause::Proxy;
+            detail = format!("{proxy}: {detail}");
+        }
+        Trouble { cause, detail, retry_after: None }
+    }
+}
+
+/// What an answer says before its body.
+fn head(response: &Response, now: OffsetDateTime) -> Answer {
+    let text = |name: header::HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let moment = |text: &str| OffsetDateTime::parse(text, &Rfc2822).ok();
+    let date = text(header::DATE).and_then(moment);
+    // Seconds, or a moment by the server's own clock (RFC 9110, 10.2.3).
+    let retry_after = text(header::RETRY_AFTER).and_then(|value| match value.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => Some(Duration::try_from(moment(value)? - date.unwrap_or(now)).unwrap_or_default()),
+    });
+    Answer {
+        status: response.status().as_u16(),
+        retry_after,
+        continuation: text(header::HeaderName::from_static("x-ms-continuation")).map(str::to_owned),
+        json: text(header::CONTENT_TYPE).is_some_and(|kind| kind.contains("json")),
+        skew: date.map(|date| date - now),
+        body: Vec::new(),
+    }
+}
+
+/// The proxy on the way.
+fn proxy(config: &ProxyConfig) -> Result<Proxy, CloudError> {
+    let ProxyConfig { address, user, password_file } = config;
+    if !address.starts_with("http://") {
+        return Err(CloudError::Proxy(format!("address = {address:?}: write it as \"http://HOST:PORT\"")));
+    }
+    let proxy = Proxy::https(address).map_err(|error| {
+        CloudError::Proxy(format!(
+            "address = {address:?}: {}; write it as \"http://HOST:PORT\"",
+            chain(&error)
+        ))
+    })?;
+    match (user, password_file) {
+        (None, None) => Ok(proxy),
+        (Some(user), Some(path)) => {
+            let password = String::from_utf8_lossy(&read(path)?).trim_end().to_owned();
+            Ok(proxy.basic_auth(user, &password))
+        }
+        _ => Err(CloudError::Proxy("give both user and password_file, or neither".to_owned())),
     }
 }
 
@@ -145,8 +204,36 @@ fn tls(error: &reqwest::Error) -> CloudError {
     CloudError::Tls(chain(error))
 }
 
-fn unreachable(error: &reqwest::Error) -> Trouble {
-    Trouble { cause: Cause::Unreachable, detail: chain(error), retry_after: None }
+/// What a request that was not answered failed of, as far as it can be told.
+fn cause(error: &reqwest::Error) -> Cause {
+    let mut reason: Option<&(dyn Error + 'static)> = Some(error);
+    let mut found = if error.is_timeout() { Cause::TimedOut } else { Cause::Unreachable };
+    while let Some(error) = reason {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            // Inside of an io::Error hides whatever a TLS stream has failed of.
+            if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+                return Cause::Tls;
+            }
+            match error.kind() {
+                io::ErrorKind::ConnectionRefused => return Cause::Refused,
+                io::ErrorKind::TimedOut => found = Cause::TimedOut,
+                _ => {}
+            }
+        }
+        if error.is::<rustls::Error>() {
+            return Cause::Tls;
+        }
+        // The connector's own errors have no public type; these are its words.
+        let words = error.to_string();
+        if words.starts_with("dns error") {
+            return Cause::Name;
+        }
+        if words.starts_with("tunnel error") {
+            found = Cause::Proxy;
+        }
+        reason = error.source();
+    }
+    found
 }
 
 /// The innermost reason says the most: "connection refused", "certificate expired".

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
+use crate::mind::Pace;
+
 /// Where DPS is, how to prove who we are, and at which pace to talk.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +21,17 @@ pub struct CloudConfig {
     /// Operations that DPS allows a minute, shared by everybody who uses this DPS; an enrollment of a bulk counts as one.
     #[serde(default = "operations_per_minute")]
     pub operations_per_minute: u32,
+    /// Whether every enrollment of a bulk counts as an operation, or the bulk as one.
+    #[serde(default = "yes")]
+    pub count_enrollments: bool,
+    /// How many requests may be under way at once; it gets there step by step while all goes well.
+    #[serde(default = "requests_at_once")]
+    pub requests_at_once: usize,
+    /// The way out of the plant, if it is one.
+    pub proxy: Option<ProxyConfig>,
+    /// How long to wait for a connection.
+    #[serde(default = "connect_timeout", with = "humantime_serde")]
+    pub connect_timeout: Duration,
     /// How long to wait for an answer.
     #[serde(default = "request_timeout", with = "humantime_serde")]
     pub request_timeout: Duration,
@@ -30,9 +43,47 @@ pub struct CloudConfig {
     pub longest_delay: Duration,
 }
 
+/// An HTTP proxy; connections go through it with CONNECT, so it sees the host of DPS and nothing that is said.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyConfig {
+    /// Where it is: `http://proxy.plant.example:3128`.
+    pub address: String,
+    /// As whom to log in, if it wants that (Basic).
+    pub user: Option<String>,
+    /// The file with the password.
+    pub password_file: Option<PathBuf>,
+}
+
+impl CloudConfig {
+    /// The pace that it sets.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        Pace {
+            per_minute: self.operations_per_minute,
+            count_units: self.count_enrollments,
+            in_flight: self.requests_at_once,
+            first_delay: self.first_delay,
+            longest_delay: self.longest_delay,
+        }
+    }
+}
+
 /// What even an old DPS instance takes; newer ones take 1000.
 fn operations_per_minute() -> u32 {
     200
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn requests_at_once() -> usize {
+    4
+}
+
+fn connect_timeout() -> Duration {
+    Duration::from_secs(10)
 }
 
 fn request_timeout() -> Duration {

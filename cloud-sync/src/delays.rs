@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder, backoff::Backoff};
 
+/// The longest that a server may ask for: nobody who means it says more, and whoever says it by mistake must not end the
+/// sync for ever.
+const BELIEVED: Duration = Duration::from_secs(24 * 3600);
+
 /// Growing delays with full jitter: the ceiling doubles up to the longest, and the delay lies anywhere below it, so that
 /// a hall full of appliances does not come back in step.
 #[derive(Debug)]
@@ -27,10 +31,11 @@ impl Delays {
         Self { ceilings, longest, jitter }
     }
 
-    /// The delay before the next try. What the server asked for wins, and is only ever lengthened.
+    /// The delay before the next try. What the server asked for wins, and is only ever lengthened; what it asks for
+    /// beyond a day is not believed.
     pub fn next(&mut self, retry_after: Option<Duration>) -> Duration {
         let ceiling = self.ceilings.next_backoff().unwrap_or(self.longest);
-        match retry_after {
+        match retry_after.map(|asked| asked.min(BELIEVED)) {
             Some(asked) => asked + asked.mul_f64(0.1 * self.jitter.f64()),
             None => ceiling.mul_f64(self.jitter.f64()),
         }
@@ -64,6 +69,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn nobody_can_ask_for_silence_for_ever() {
+        let rng = fastrand::Rng::with_seed(1);
+        let mut delays = Delays::new(Duration::from_secs(1), Duration::from_secs(300), rng);
+        assert!(delays.next(Some(Duration::MAX)) < BELIEVED * 2);
     }
 
     #[test]

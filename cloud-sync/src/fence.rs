@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use crate::{
     announce::path,
     answer::{Answer, Call, Method, Trouble},
-    link::Cause,
+    cause::Cause,
 };
 
 /// Who sends.

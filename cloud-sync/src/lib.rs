@@ -4,16 +4,20 @@
 //! polite pace, as often as it takes, and commits how it ended.
 //! The edge announces units with it and the portal activates devices: same worker, same books, other events.
 //!
-//! Read in this order: [`state`] (where a unit stands), [`books`] (how that lives in a ledger), [`announce`] and
-//! [`activate`] (what is said to DPS), [`mind`] (when), [`Worker`] (the shell around them).
+//! Read in this order: [`state`] (where a unit stands), [`books`] (how that lives in a ledger), [`announce`], [`amend`]
+//! and [`activate`] (what is said to DPS), [`mind`] (when), [`clerk`] (all of it without I/O), [`Worker`] (the shell
+//! around it).
 
 pub mod activate;
+pub mod amend;
 pub mod announce;
 pub mod answer;
 pub mod books;
-mod bucket;
+mod budget;
+mod cause;
 pub mod census;
 pub mod claim;
+pub mod clerk;
 mod cloud;
 mod config;
 pub mod conversation;
@@ -22,6 +26,7 @@ mod event;
 pub mod fence;
 pub mod link;
 pub mod mind;
+mod round;
 mod skew;
 pub mod state;
 mod survey;
@@ -29,16 +34,17 @@ mod work;
 mod worker;
 
 pub use crate::{
-    bucket::Bucket,
+    budget::Budget,
+    cause::Cause,
     census::Announced,
     cloud::{Cloud, CloudError},
-    config::CloudConfig,
+    config::{CloudConfig, ProxyConfig},
     delays::Delays,
     event::CloudEvent,
-    link::{Cause, Link, LinkState},
+    link::{Link, LinkState, Sighting},
     skew::Skew,
     state::{State, Want, Why},
     survey::Survey,
-    work::{Activation, Announcement, Outcome, Provenance, Work},
+    work::{Activation, Amendment, Announcement, Outcome, Provenance, Work},
     worker::{Describe, Permission, Permit, Worker},
 };

@@ -16,6 +16,10 @@ use time::OffsetDateTime;
 pub enum Want {
     /// A unit was issued: there shall be a disabled enrollment with its certificate.
     Announce,
+    /// A unit was reworked: its enrollment shall carry its new certificate.
+    Replace,
+    /// A unit was scrapped: its enrollment shall be a tombstone.
+    Withdraw,
     /// A device was claimed: its enrollment shall be enabled, with this twin and these hubs.
     Activate,
 }
@@ -23,7 +27,7 @@ pub enum Want {
 /// Why a job stopped and a person should look.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Why {
-    /// A stable code: `conflict`, `rejected`, `claim-mismatch`, `no-claim`, `scrapped`.
+    /// A stable code: `conflict`, `rejected`, `activated`, `assigned`, `claim-mismatch`, `no-claim`, `scrapped`.
     pub code: String,
     /// A sentence for that person.
     pub detail: String,
@@ -170,6 +174,21 @@ mod tests {
         check(None, wanted(1), Ok(waiting(1)));
         for before in [waiting(1), settled(1), held(1)] {
             check(Some(before), wanted(2), Ok(waiting(2)));
+        }
+    }
+
+    #[test]
+    fn every_want_follows_every_other_and_is_settled_or_held_as_itself() {
+        let all = [Want::Announce, Want::Replace, Want::Withdraw, Want::Activate];
+        for (first, second) in all.into_iter().flat_map(|first| all.map(|second| (first, second))) {
+            let before = State::Waiting { want: first, epoch: 1 };
+            let now = after(Some(&before), Happening::Wanted { want: second, epoch: 2 }, NOW).unwrap();
+            assert_eq!(now, State::Waiting { want: second, epoch: 2 });
+            check(Some(now.clone()), Happening::Accepted { epoch: 1 }, Err(Ignored::OtherEpoch));
+            let settled = State::Settled { want: second, epoch: 2, at: NOW };
+            check(Some(now.clone()), Happening::Accepted { epoch: 2 }, Ok(settled));
+            let held = State::Held { want: second, epoch: 2, why: why(), at: NOW };
+            check(Some(now), Happening::Stopped { epoch: 2, why: why() }, Ok(held));
         }
     }
 

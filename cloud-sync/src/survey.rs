@@ -6,9 +6,9 @@ use time::OffsetDateTime;
 
 use crate::{
     answer::Trouble,
+    cause::Cause,
     census::{Announced, Census},
     cloud::Cloud,
-    link::Cause,
 };
 
 /// How often a busy service is asked again for one page.

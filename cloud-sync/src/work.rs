@@ -15,6 +15,10 @@ pub enum Work {
     Announce(Announcement),
     /// The enrollment shall be enabled, with this twin and these hubs.
     Activate(Activation),
+    /// The enrollment shall carry the unit's new certificate.
+    Replace(Amendment),
+    /// The enrollment shall be a tombstone: disabled, and never activated.
+    Withdraw(Amendment),
 }
 
 /// A unit that was issued.
@@ -30,6 +34,16 @@ pub struct Announcement {
     pub provenance: Provenance,
     /// What of the claim code the portal needs.
     pub claim: ClaimRecord,
+}
+
+/// A unit whose record shall change.
+#[derive(Debug, Clone)]
+pub struct Amendment {
+    /// The unit as it is now, with its present certificate.
+    pub unit: Announcement,
+    /// SHA-256 of every certificate that this box gave the unit before, upper-case hex: a record that carries one of
+    /// them is ours to amend.
+    pub earlier: Vec<String>,
 }
 
 /// `optionalDeviceInformation.edge`: an anchor of the issuing box's journal, outside that box.

@@ -16,14 +16,14 @@ use time::OffsetDateTime;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Shop {
-    Wanted { id: RegistrationId, epoch: u32 },
+    Wanted { id: RegistrationId, want: Want, epoch: u32 },
     Cloud(CloudEvent),
 }
 
 impl Event for Shop {
     fn apply(&self, at: &Applied<'_>, changes: &mut Changes<'_>) {
         match self {
-            Self::Wanted { id, epoch } => books::want(changes, at, id, Want::Announce, *epoch),
+            Self::Wanted { id, want, epoch } => books::want(changes, at, id, *want, *epoch),
             Self::Cloud(event) => books::record(changes, at, event),
         }
     }
@@ -31,8 +31,9 @@ impl Event for Shop {
 
 fn any_event() -> impl Strategy<Value = Shop> {
     let id = prop_oneof![Just("a"), Just("b")].prop_map(|id| id.parse::<RegistrationId>().unwrap());
-    (id, 1u32..5, 0..4).prop_map(|(id, epoch, kind)| match kind {
-        0 | 1 => Shop::Wanted { id, epoch },
+    let want = prop_oneof![Just(Want::Announce), Just(Want::Replace), Just(Want::Withdraw)];
+    (id, want, 1u32..5, 0..4).prop_map(|(id, want, epoch, kind)| match kind {
+        0 | 1 => Shop::Wanted { id, want, epoch },
         2 => Shop::Cloud(CloudEvent::Accepted { id, epoch }),
         _ => Shop::Cloud(CloudEvent::Held {
             id,
@@ -93,12 +94,12 @@ async fn what_waits_is_told_oldest_first_and_leaves_the_queue_once_settled() {
     let ledger = open(&dir);
     let id = |id: &str| id.parse::<RegistrationId>().unwrap();
     for name in ["z", "a", "m"] {
-        write(&ledger, vec![Shop::Wanted { id: id(name), epoch: 1 }]).await;
+        write(&ledger, vec![Shop::Wanted { id: id(name), want: Want::Announce, epoch: 1 }]).await;
     }
     assert_eq!(look(&ledger).1, [id("z"), id("a"), id("m")]);
     write(&ledger, vec![Shop::Cloud(CloudEvent::Accepted { id: id("a"), epoch: 1 })]).await;
     assert_eq!(look(&ledger).1, [id("z"), id("m")]);
-    write(&ledger, vec![Shop::Wanted { id: id("z"), epoch: 2 }]).await;
+    write(&ledger, vec![Shop::Wanted { id: id("z"), want: Want::Replace, epoch: 2 }]).await;
     assert_eq!(look(&ledger).1, [id("m"), id("z")], "a new want queues again");
     let books = books::balance(&ledger).unwrap();
     assert_eq!(books, Books { enqueued: 4, settled: 1, waiting: 2, held: 0, superseded: 1 });

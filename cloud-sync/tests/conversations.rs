@@ -3,8 +3,9 @@
 
 use azure_iot::{RegistrationId, enrollment::InitialTwin};
 use cloud_sync::{
-    Activation, Announcement, Outcome, Provenance,
+    Activation, Amendment, Announcement, Outcome, Provenance,
     activate::Activating,
+    amend::Amending,
     announce::Announcing,
     answer::{Answer, Call, Method},
     claim::{ClaimCode, ClaimRecord},
@@ -220,4 +221,176 @@ fn a_write_of_somebody_else_in_between_is_read_before_trying_again_and_not_for_e
     assert_eq!(talk(activating(), answers).1[0].1, Outcome::Accepted);
     let hopeless = std::iter::repeat_with(|| [read(), lost()]).take(6).flatten().collect();
     assert!(matches!(talk(activating(), hopeless).1[0].1, Outcome::Later(_)));
+}
+
+fn new() -> String {
+    "AB".repeat(32)
+}
+
+fn old() -> String {
+    "CD".repeat(32)
+}
+
+fn amendment() -> Amendment {
+    Amendment { unit: unit("a"), earlier: vec!["EF".repeat(32), old()] }
+}
+
+/// Both amendments, to be led through the same answers.
+fn amending() -> [(&'static str, Box<dyn Conversation>); 2] {
+    [
+        ("replace", Box::new(Amending::replace(amendment()))),
+        ("withdraw", Box::new(Amending::withdraw(amendment()))),
+    ]
+}
+
+fn absent() -> Answer {
+    answer(404, json!({ "errorCode": 404_201, "message": "Enrollment not found." }))
+}
+
+fn lost_race() -> Answer {
+    answer(412, json!({ "errorCode": 412_001, "message": "Precondition failed." }))
+}
+
+#[test]
+fn a_new_certificate_takes_the_place_of_an_earlier_one_and_every_other_field_stays() {
+    let mut found = record(&old(), "disabled");
+    found["initialTwin"] = json!({ "tags": { "site": "x" } });
+    found["iotHubs"] = json!(["hub"]);
+    found["optionalDeviceInformation"]["portal"] = json!({ "note": "of somebody else" });
+    let answers = vec![answer(200, found), answer(200, record(&new(), "disabled"))];
+    let (calls, outcomes) = talk(Box::new(Amending::replace(amendment())), answers);
+    assert_eq!(outcomes, [("a".into(), Outcome::Accepted)]);
+    assert_eq!((calls[0].method, calls[0].path.as_str()), (Method::Get, "/enrollments/a"));
+    assert_eq!((calls[1].method, calls[1].if_match.as_deref()), (Method::Put, Some("abc")));
+    let body = calls[1].body.as_ref().unwrap();
+    let primary = &body["attestation"]["x509"]["clientCertificates"]["primary"];
+    assert_eq!(primary, &json!({ "certificate": "YSBjZXJ0aWZpY2F0ZQ==" }));
+    assert_eq!(body["provisioningStatus"], "disabled");
+    assert_eq!((&body["initialTwin"]["tags"]["site"], &body["iotHubs"]), (&json!("x"), &json!(["hub"])));
+    assert_eq!(body["somethingNewer"], json!({ "kept": true }));
+    let information = &body["optionalDeviceInformation"];
+    assert_eq!(information["edge"]["seq"], 9);
+    assert_eq!(information["portal"]["note"], "of somebody else");
+    assert_eq!(information["claim"]["generation"], 1);
+    for read_only in ["createdDateTimeUtc", "lastUpdatedDateTimeUtc", "registrationState"] {
+        assert!(body.get(read_only).is_none(), "{read_only}");
+    }
+}
+
+#[test]
+fn a_scrapped_unit_leaves_a_tombstone_that_keeps_the_record() {
+    let answers = vec![answer(200, record(&new(), "disabled")), answer(200, record(&new(), "disabled"))];
+    let (calls, outcomes) = talk(Box::new(Amending::withdraw(amendment())), answers);
+    assert_eq!(outcomes, [("a".into(), Outcome::Accepted)]);
+    assert_eq!((calls[1].method, calls[1].if_match.as_deref()), (Method::Put, Some("abc")));
+    let body = calls[1].body.as_ref().unwrap();
+    assert_eq!(body["provisioningStatus"], "disabled");
+    assert_eq!(body["optionalDeviceInformation"]["edge"]["scrapped"], true);
+    assert_eq!(body["somethingNewer"], json!({ "kept": true }));
+    let carried = &body["attestation"]["x509"]["clientCertificates"]["primary"]["info"]["sha256Thumbprint"];
+    assert_eq!(carried, &json!(new()), "the certificate stays where it is");
+}
+
+#[test]
+fn where_nothing_is_there_yet_the_record_is_created_and_only_created() {
+    for (kind, conversation) in amending() {
+        let (calls, outcomes) = talk(conversation, vec![absent(), answer(200, record(&new(), "disabled"))]);
+        assert_eq!(outcomes[0].1, Outcome::Accepted, "{kind}");
+        assert_eq!((calls[1].method, calls[1].if_match.as_ref()), (Method::Put, None), "{kind}");
+        let body = calls[1].body.as_ref().unwrap();
+        assert_eq!(body["provisioningStatus"], "disabled");
+        let scrapped = body["optionalDeviceInformation"]["edge"].get("scrapped");
+        assert_eq!(scrapped, (kind == "withdraw").then_some(&json!(true)));
+    }
+}
+
+#[test]
+fn an_amendment_that_is_said_twice_changes_nothing_the_second_time() {
+    for status in ["disabled", "enabled"] {
+        let conversation = Box::new(Amending::replace(amendment()));
+        let (calls, outcomes) = talk(conversation, vec![answer(200, record(&new(), status))]);
+        assert_eq!((calls.len(), &outcomes[0].1), (1, &Outcome::Accepted), "{status}");
+    }
+    let mut tombstone = record(&old(), "disabled");
+    tombstone["optionalDeviceInformation"]["edge"]["scrapped"] = json!(true);
+    let (calls, outcomes) = talk(Box::new(Amending::withdraw(amendment())), vec![answer(200, tombstone)]);
+    assert_eq!((calls.len(), &outcomes[0].1), (1, &Outcome::Accepted));
+}
+
+#[test]
+fn what_is_not_ours_alone_is_held_with_its_reason_and_nothing_is_written() {
+    let spoil = |spoil: fn(&mut Value)| {
+        let mut found = record(&old(), "disabled");
+        spoil(&mut found);
+        found
+    };
+    let rows = [
+        ("conflict", record(&"99".repeat(32), "disabled")),
+        ("activated", record(&old(), "enabled")),
+        ("activated", spoil(|found| found["provisioningStatus"] = Value::Null)),
+        ("assigned", spoil(|found| found["registrationState"]["status"] = json!("assigned"))),
+        ("assigned", spoil(|found| found["registrationState"] = Value::Null)),
+        ("conflict", spoil(|found| found["attestation"] = json!({ "type": "symmetricKey" }))),
+        (
+            "conflict",
+            spoil(|found| {
+                let certificates = &mut found["attestation"]["x509"]["clientCertificates"];
+                certificates["secondary"] = certificates["primary"].clone();
+            }),
+        ),
+        ("conflict", spoil(|found| found["optionalDeviceInformation"] = json!("a note"))),
+        ("rejected", spoil(|found| found["etag"] = Value::Null)),
+    ];
+    for (expected, found) in rows {
+        for (kind, conversation) in amending() {
+            let (calls, outcomes) = talk(conversation, vec![answer(200, found.clone())]);
+            assert_eq!(calls.len(), 1, "{kind}: nothing is written");
+            let [(_, Outcome::Stopped(why))] = &outcomes[..] else { panic!("{kind} {found}: {outcomes:?}") };
+            assert_eq!(why.code, expected, "{kind}: {}", why.detail);
+        }
+    }
+}
+
+#[test]
+fn a_tombstone_is_never_given_a_new_certificate() {
+    let mut tombstone = record(&old(), "disabled");
+    tombstone["optionalDeviceInformation"]["edge"]["scrapped"] = json!(true);
+    let (_, outcomes) = talk(Box::new(Amending::replace(amendment())), vec![answer(200, tombstone)]);
+    assert!(matches!(&outcomes[0].1, Outcome::Stopped(why) if why.code == "scrapped"), "{outcomes:?}");
+}
+
+#[test]
+fn an_amendment_that_somebody_overtakes_reads_again_and_sees_what_they_did() {
+    for (kind, conversation) in amending() {
+        let answers = vec![
+            answer(200, record(&old(), "disabled")),
+            lost_race(),
+            // The portal was faster.
+            answer(200, record(&old(), "enabled")),
+        ];
+        let (_, outcomes) = talk(conversation, answers);
+        let activated = matches!(&outcomes[0].1, Outcome::Stopped(why) if why.code == "activated");
+        assert!(activated, "{kind}: {outcomes:?}");
+    }
+    for (kind, conversation) in amending() {
+        let answers =
+            vec![absent(), answer(409, exists("a")), answer(200, record(&"99".repeat(32), "disabled"))];
+        let (_, outcomes) = talk(conversation, answers);
+        assert!(matches!(&outcomes[0].1, Outcome::Stopped(why) if why.code == "conflict"), "{kind}");
+    }
+    for (kind, conversation) in amending() {
+        let read = || answer(200, record(&old(), "disabled"));
+        let hopeless = std::iter::repeat_with(|| [read(), lost_race()]).take(6).flatten().collect();
+        assert!(matches!(talk(conversation, hopeless).1[0].1, Outcome::Later(_)), "{kind}");
+    }
+}
+
+#[test]
+fn a_box_that_lives_on_elsewhere_amends_nothing_and_says_so() {
+    let mut found = record(&old(), "disabled");
+    found["optionalDeviceInformation"]["edge"] = json!({ "box": "box-1", "generation": 2 });
+    for (kind, mut conversation) in amending() {
+        conversation.hear(&answer(200, found.clone())).unwrap();
+        assert_eq!((conversation.next(), conversation.generation()), (None, Some(2)), "{kind}");
+    }
 }

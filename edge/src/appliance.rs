@@ -11,7 +11,7 @@
 use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
 use aws_lc_rs::rand;
-use cloud_sync::{Cloud, CloudError, Survey, Worker, mind::Pace};
+use cloud_sync::{Cloud, CloudError, Survey, Worker};
 use keys::{EncryptedKey, KeyError, Passphrase, open_encrypted_secret};
 use ledger::{Ledger, Options};
 use thiserror::Error;
@@ -158,11 +158,6 @@ impl Appliance {
         let survey = cloud.clone().map(Survey::new);
         let worker = match config.cloud.as_ref().zip(cloud) {
             Some((config, cloud)) => {
-                let pace = Pace {
-                    per_minute: config.operations_per_minute,
-                    first_delay: config.first_delay,
-                    longest_delay: config.longest_delay,
-                };
                 let mut seed = [0; 8];
                 rand::fill(&mut seed).map_err(|_| StartError::Certificate("no randomness".to_owned()))?;
                 let describe = Arc::new(crate::event::announcement);
@@ -170,7 +165,8 @@ impl Appliance {
                     let (ledger, own) = (ledger.clone(), own_certificate);
                     Arc::new(move || fence::permit(&ledger, &own))
                 };
-                let worker = Worker::new(ledger.clone(), cloud, describe, pace, u64::from_ne_bytes(seed));
+                let worker =
+                    Worker::new(ledger.clone(), cloud, describe, config.pace(), u64::from_ne_bytes(seed));
                 Some(worker.permitted_by(permission))
             }
             None => None,

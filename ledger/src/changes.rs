@@ -11,6 +11,18 @@ use crate::{
     tree::{Batch, Stored},
 };
 
+/// Where a record is found that the running batch has not changed.
+pub(crate) trait Lookup: std::fmt::Debug {
+    /// Returns what is stored under `key`.
+    fn get(&self, key: &[u8]) -> Result<Option<Stored>, ReadError>;
+}
+
+impl Lookup for Index {
+    fn get(&self, key: &[u8]) -> Result<Option<Stored>, ReadError> {
+        Self::get(self, key)
+    }
+}
+
 /// What a batch has changed so far.
 #[derive(Debug, Default)]
 pub(crate) struct Overlay(Batch);
@@ -29,7 +41,7 @@ impl Overlay {
 /// Reads state by key. What it shows includes every commit before this one, those of the same batch too.
 #[derive(Debug)]
 pub struct View<'a> {
-    index: &'a Index,
+    index: &'a dyn Lookup,
     overlay: &'a Overlay,
     /// The first read that failed: the batch must then not be acknowledged.
     failure: &'a RefCell<Option<ReadError>>,
@@ -37,7 +49,7 @@ pub struct View<'a> {
 
 impl<'a> View<'a> {
     pub(crate) fn new(
-        index: &'a Index,
+        index: &'a dyn Lookup,
         overlay: &'a Overlay,
         failure: &'a RefCell<Option<ReadError>>,
     ) -> Self {
@@ -63,7 +75,7 @@ impl<'a> View<'a> {
 /// while it is caught up, [`Changes::put`], [`Changes::remove`] and [`Changes::add`] leave it alone.
 #[derive(Debug)]
 pub struct Changes<'a> {
-    index: &'a Index,
+    index: &'a dyn Lookup,
     overlay: &'a mut Overlay,
     failure: &'a RefCell<Option<ReadError>>,
     seq: Seq,
@@ -75,7 +87,7 @@ pub struct Changes<'a> {
 
 impl<'a> Changes<'a> {
     pub(crate) fn new(
-        index: &'a Index,
+        index: &'a dyn Lookup,
         overlay: &'a mut Overlay,
         failure: &'a RefCell<Option<ReadError>>,
         seq: Seq,
@@ -134,7 +146,7 @@ impl<'a> Changes<'a> {
 }
 
 fn stored(
-    index: &Index,
+    index: &dyn Lookup,
     overlay: &Overlay,
     failure: &RefCell<Option<ReadError>>,
     key: &[u8],
@@ -149,7 +161,7 @@ fn stored(
 }
 
 fn read<T: DeserializeOwned>(
-    index: &Index,
+    index: &dyn Lookup,
     overlay: &Overlay,
     failure: &RefCell<Option<ReadError>>,
     key: &[u8],

@@ -18,7 +18,9 @@ pub mod event;
 pub mod evidence;
 mod index;
 mod ledger;
+mod memory;
 pub mod merkle;
+mod reads;
 mod recovery;
 mod space;
 mod tree;
@@ -34,5 +36,7 @@ pub use crate::{
     error::{CommitError, OpenError, ReadError, Unavailable},
     event::{Applied, Entry, Event, Stamp},
     ledger::{Ledger, Options, Status},
+    memory::Memory,
+    reads::Reads,
     space::SpaceOptions,
 };

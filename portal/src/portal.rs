@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use azure_iot::RegistrationId;
-use cloud_sync::mind::Pace;
 use cloud_sync::{Activation, Cloud, CloudConfig, CloudError, Describe, Work, Worker};
 use keys::{KeyError, read_private};
 use ledger::Ledger;
@@ -175,14 +174,9 @@ fn worker(
 ) -> Result<Worker<PortalEvent>, StartError> {
     let mut seed = [0; 8];
     aws_lc_rs::rand::fill(&mut seed).map_err(|_| StartError::Random)?;
-    let pace = Pace {
-        per_minute: config.operations_per_minute,
-        first_delay: config.first_delay,
-        longest_delay: config.longest_delay,
-    };
     let describe: Describe<PortalEvent> =
         Arc::new(move |entry, id| entry.events.iter().find_map(|event| describe(event, id, &seal)));
-    Ok(Worker::new(ledger.clone(), Cloud::new(config)?, describe, pace, u64::from_ne_bytes(seed)))
+    Ok(Worker::new(ledger.clone(), Cloud::new(config)?, describe, config.pace(), u64::from_ne_bytes(seed)))
 }
 
 /// What is to be said to DPS about `id`, if `event` is what asked for it.

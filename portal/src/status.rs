@@ -174,10 +174,10 @@ fn waiting(link: Option<&LinkState>, waited: Duration) -> (Turn, &'static str, &
             Turn::Portal,
             match cause {
                 Cause::Busy => "Saved; the cloud is busy",
-                Cause::Unauthorized => "Saved; the cloud does not accept this portal at the moment",
-                Cause::Unreachable | Cause::Service | Cause::Stranger => {
-                    "Saved; the cloud cannot be reached at the moment"
+                Cause::Unauthorized | Cause::Clock => {
+                    "Saved; the cloud does not accept this portal at the moment"
                 }
+                _ => "Saved; the cloud cannot be reached at the moment",
             },
             "Your request is stored safely and will be carried out as soon as possible. You can close this page.",
         ),

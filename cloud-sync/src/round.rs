@@ -1,0 +1,166 @@
+//! A round: one conversation about some units, from choosing what to say to how it ended.
+
+use azure_iot::RegistrationId;
+use ledger::{Event, Reads};
+
+use crate::{
+    activate::Activating,
+    amend::Amending,
+    announce::{Announcing, path},
+    answer::{Answer, Call, Trouble},
+    books,
+    conversation::Conversation,
+    fence::Fencing,
+    work::Work,
+    worker::Describe,
+};
+
+/// What is talked about.
+enum Talk {
+    Units(Box<dyn Conversation>),
+    /// The box looks after itself.
+    Fence(Fencing),
+}
+
+/// One conversation, and the request of it that is under way.
+pub(crate) struct Round {
+    talk: Talk,
+    /// The units, each with the pass that it is about.
+    units: Vec<(RegistrationId, u32)>,
+    /// The number of the request under way.
+    pub(crate) under_way: Option<u64>,
+    /// The units that the last request is or was about.
+    pub(crate) about: Vec<RegistrationId>,
+    /// The link has failed meanwhile: what is under way is heard, and nothing more is asked.
+    pub(crate) last: bool,
+}
+
+impl Round {
+    /// A look of the box after itself.
+    pub(crate) fn fence(fencing: Fencing) -> Self {
+        Self {
+            talk: Talk::Fence(fencing),
+            units: Vec::new(),
+            under_way: None,
+            about: Vec::new(),
+            last: false,
+        }
+    }
+
+    fn units(conversation: impl Conversation + 'static, units: Vec<(RegistrationId, u32)>) -> Self {
+        let talk = Talk::Units(Box::new(conversation));
+        Self { talk, units, under_way: None, about: Vec::new(), last: false }
+    }
+
+    /// What to ask next; `None` when everything was said.
+    pub(crate) fn next(&self) -> Option<Call> {
+        match &self.talk {
+            Talk::Units(conversation) => conversation.next(),
+            Talk::Fence(fencing) => fencing.next(),
+        }
+    }
+
+    /// Asks it, as request `number`; the answer comes to [`Round::hear`].
+    pub(crate) fn asks(&mut self, number: u64, call: &Call) {
+        let named: Vec<_> =
+            self.units.iter().map(|(id, _)| id).filter(|id| call.path == path(id)).cloned().collect();
+        // A bulk names nobody in its path.
+        self.about =
+            if named.is_empty() { self.units.iter().map(|(id, _)| id.clone()).collect() } else { named };
+        self.under_way = Some(number);
+    }
+
+    /// Takes the answer to it.
+    pub(crate) fn hear(&mut self, answer: &Answer) -> Result<(), Trouble> {
+        match &mut self.talk {
+            Talk::Units(conversation) => conversation.hear(answer),
+            Talk::Fence(fencing) => fencing.hear(answer),
+        }
+    }
+
+    /// Whether it is about `id`.
+    pub(crate) fn is_about(&self, id: &RegistrationId) -> bool {
+        self.units.iter().any(|(unit, _)| unit == id)
+    }
+
+    /// Which pass of `id` it is about.
+    pub(crate) fn epoch(&self, id: &RegistrationId) -> Option<u32> {
+        self.units.iter().find(|(unit, _)| unit == id).map(|(_, epoch)| *epoch)
+    }
+
+    /// How it ended, also after trouble.
+    pub(crate) fn end(self) -> (Ended, Vec<(RegistrationId, u32)>) {
+        let ended = match self.talk {
+            Talk::Units(conversation) => {
+                let generation = conversation.generation();
+                Ended::Units { outcomes: conversation.outcomes(), generation }
+            }
+            Talk::Fence(fencing) => Ended::Fence(fencing),
+        };
+        (ended, self.units)
+    }
+}
+
+/// How a round ended.
+pub(crate) enum Ended {
+    Units { outcomes: Vec<(RegistrationId, crate::work::Outcome)>, generation: Option<u8> },
+    Fence(Fencing),
+}
+
+/// The rounds in which `ids` are told about, and those whose jobs cannot be read back, with the reason.
+pub(crate) fn rounds<L: Reads>(
+    ledger: &L,
+    describe: &Describe<L::Event>,
+    ids: Vec<RegistrationId>,
+) -> (Vec<Round>, Vec<(RegistrationId, String)>) {
+    let (mut rounds, mut unreadable) = (Vec::new(), Vec::new());
+    let (mut announcements, mut announced) = (Vec::new(), Vec::new());
+    for id in ids {
+        let (epoch, work) = match work(ledger, describe, &id) {
+            Ok(Some(found)) => found,
+            // It waits no more.
+            Ok(None) => continue,
+            Err(why) => {
+                unreadable.push((id, why));
+                continue;
+            }
+        };
+        match work {
+            Work::Announce(announcement) => {
+                announcements.push(announcement);
+                announced.push((id, epoch));
+            }
+            Work::Activate(activation) => {
+                rounds.push(Round::units(Activating::new(activation), vec![(id, epoch)]));
+            }
+            Work::Replace(amendment) => {
+                rounds.push(Round::units(Amending::replace(amendment), vec![(id, epoch)]));
+            }
+            Work::Withdraw(amendment) => {
+                rounds.push(Round::units(Amending::withdraw(amendment), vec![(id, epoch)]));
+            }
+        }
+    }
+    if !announcements.is_empty() {
+        rounds.insert(0, Round::units(Announcing::new(announcements), announced));
+    }
+    (rounds, unreadable)
+}
+
+/// What is to be said about `id`; `None` when it waits no more.
+fn work<L: Reads>(
+    ledger: &L,
+    describe: &Describe<L::Event>,
+    id: &RegistrationId,
+) -> Result<Option<(u32, Work)>, String>
+where
+    L::Event: Event,
+{
+    let Some(record) = books::committed(ledger, id).map_err(|error| error.to_string())? else {
+        return Ok(None);
+    };
+    let entry = ledger.entry(&record.wanted).map_err(|error| error.to_string())?;
+    let work = describe(&entry, id);
+    work.map(|work| Some((record.state.epoch(), work)))
+        .ok_or_else(|| "its event says nothing to send".to_owned())
+}
