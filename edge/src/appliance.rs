@@ -5,6 +5,7 @@
 //!      ├─ Local         (CLI socket)
 //!      ├─ Boards        (feed)
 //!      ├─ Worker        (cloud)      then this: what was said is written down
+//!      ├─ Renewal       (TLS)
 //!      └─ Ledger        (disk)       last
 //! ```
 
@@ -12,7 +13,7 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
 use aws_lc_rs::rand;
 use cloud_sync::{Cloud, CloudError, Survey, Worker, mind::Pace};
-use keys::{EncryptedKey, KeyError, Passphrase, open_encrypted_secret};
+use keys::{KeyError, Passphrase, PassphraseError, open_encrypted_secret};
 use ledger::{Ledger, Options};
 use thiserror::Error;
 use time::Duration;
@@ -25,14 +26,16 @@ use web::{Limits, Server};
 use crate::{
     Config, EdgeEvent,
     board::{Boards, Lookout},
+    ca::{Issuing, Keyring, settle},
     claim::ClaimKey,
     config::Validity,
-    credentials::{FloorCa, certificate, read},
+    credentials::{FloorCa, read},
     fence::{self, Fence},
     http::{self, Floor, Shared, now},
     index::{self, BoxRecord},
     local::Local,
-    pki::{Issuer, Profile},
+    pki::Profile,
+    renewal::Renewal,
     state_dir::StateDir,
 };
 
@@ -50,6 +53,9 @@ pub enum StartError {
     /// A key does not open.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The PIN of the CA's token is not there.
+    #[error("the PIN of the CA's token is missing: {0}; see ca.key and ca.pin in the configuration")]
+    Pin(#[from] PassphraseError),
     /// A certificate is not what it should be.
     #[error("{0}")]
     Certificate(String),
@@ -106,6 +112,7 @@ pub struct Appliance {
     local: Local,
     boards: Boards,
     worker: Option<Worker<EdgeEvent>>,
+    renewal: Renewal,
     ledger: Ledger<EdgeEvent>,
 }
 
@@ -119,7 +126,7 @@ impl Appliance {
     /// Opens everything and takes the address. Blocks while the journal is verified.
     pub fn bind(config: &Config, passphrase: &Passphrase) -> Result<Self, StartError> {
         let state = StateDir::new(&config.state);
-        let issuer = issuer(&state, config, passphrase)?;
+        let keyring = Keyring::new(&config.ca, passphrase)?;
         let floor_ca = FloorCa { state: &state, passphrase, now: now() };
         let tls = floor_ca.tls(&config.listen.names)?;
         let claim = ClaimKey::new(&open_encrypted_secret(&state.claim_key(), passphrase)?);
@@ -129,6 +136,8 @@ impl Appliance {
         let own_certificate = checkpoint_key.certificates.first().cloned().unwrap_or_default();
         let options = Options { checkpoint_key: Some(checkpoint_key), ..options };
         let ledger = Ledger::open(&state.ledger(), &options)?;
+        settle(&state, &ledger)?;
+        let issuing = Issuing::open(&state, keyring, profile(config), now())?;
         if ledger.get::<BoxRecord>(index::BOX)?.is_none() {
             return Err(not_initialised(&config.state, "the box's name"));
         }
@@ -165,7 +174,7 @@ impl Appliance {
         let boards = Boards::new(lookout.clone())?;
         let floor: Shared = Arc::new(Floor {
             ledger: ledger.clone(),
-            issuer,
+            issuing,
             root,
             claim,
             lines: config.lines.clone(),
@@ -174,11 +183,19 @@ impl Appliance {
             started: now(),
             board: boards.subscribe(),
             lookout,
+            legacy_api: config.legacy_api,
         });
         let local = Local::bind(&state.socket(), floor.clone())
             .map_err(|source| StartError::Io { path: state.socket().display().to_string(), source })?;
+        let renewal = Renewal {
+            state,
+            passphrase: passphrase.clone(),
+            names: config.listen.names.clone(),
+            tls: tls.clone(),
+            clock: now,
+        };
         let server = Server::bind(config.listen.address, Some(tls), http::router(floor), Limits::default())?;
-        Ok(Self { server, local, boards, worker, ledger })
+        Ok(Self { server, local, boards, worker, renewal, ledger })
     }
 
     /// Where it listens; of interest after asking for port 0.
@@ -195,6 +212,7 @@ impl Appliance {
         serving.spawn(part("the local face", self.local.run(faces.clone())));
         let mut working = JoinSet::new();
         working.spawn(self.boards.run(background.clone()));
+        working.spawn(self.renewal.run(background.clone()));
         if let Some(worker) = self.worker {
             working.spawn(worker.run(background.clone()));
         }
@@ -242,15 +260,12 @@ fn not_initialised(dir: &Path, what: &str) -> StartError {
     StartError::NotInitialised { dir: dir.to_owned(), what: what.to_owned() }
 }
 
-fn issuer(state: &StateDir, config: &Config, passphrase: &Passphrase) -> Result<Issuer, StartError> {
-    let certificate = certificate(&state.certificate("issuing"), state.path())?;
-    let key = EncryptedKey::open(&state.key("issuing"), passphrase)?;
+/// What certificates look like, as the configuration says.
+pub(crate) fn profile(config: &Config) -> Profile {
     let duration = |duration: std::time::Duration| Duration::try_from(duration).unwrap_or(Duration::MAX);
     let validity = match config.profile.validity {
         Validity::For(validity) => Some(duration(validity)),
         Validity::NoEnd => None,
     };
-    let profile = Profile { validity, backdate: duration(config.profile.backdate) };
-    Issuer::new(certificate, Box::new(key), profile, now())
-        .map_err(|error| StartError::Certificate(error.to_string()))
+    Profile { validity, backdate: duration(config.profile.backdate) }
 }

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 
 use crate::{
     access::{self, TokenCreated},
+    ca::{self, CaInstalled, CaProved},
     fence,
     index::{self, BoxRecord},
 };
@@ -45,6 +46,10 @@ pub enum EdgeEvent {
     Reconciled(Reconciled),
     /// The cloud, or the way to it, did something.
     Cloud(CloudEvent),
+    /// Another issuing CA has taken over.
+    CaInstalled(CaInstalled),
+    /// A CA has proven that it holds its key.
+    CaProved(CaProved),
 }
 
 /// The box was made anew from a backup.
@@ -195,6 +200,8 @@ impl From<CloudEvent> for EdgeEvent {
 }
 
 impl Event for EdgeEvent {
+    const INDEX_VERSION: u32 = 2;
+
     fn apply(&self, at: &Applied<'_>, changes: &mut Changes<'_>) {
         match self {
             Self::BoxNamed { box_id, generation } => {
@@ -226,6 +233,9 @@ impl Event for EdgeEvent {
                 }
                 books::record(changes, at, event);
             }
+            Self::CaInstalled(event) => ca::installed(changes, event),
+            // The journal remembers it; nothing depends on it.
+            Self::CaProved(_) => {}
         }
     }
 }

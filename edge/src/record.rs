@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use crate::{
     EdgeEvent,
+    ca::{CaInstalled, CaProved, Origin},
     event::{Reconciled, Restored, Window},
 };
 
@@ -44,7 +45,9 @@ impl EdgeEvent {
             | Self::UnitsLost { .. }
             | Self::Reconciled(_)
             | Self::TokenCreated(_)
-            | Self::TokenRevoked { .. } => None,
+            | Self::TokenRevoked { .. }
+            | Self::CaInstalled(_)
+            | Self::CaProved(_) => None,
         }
     }
 
@@ -85,6 +88,19 @@ impl EdgeEvent {
                 LinkState::Up => "link up".to_owned(),
                 LinkState::Unknown => "link unknown".to_owned(),
             },
+            Self::CaInstalled(CaInstalled { origin, current, previous }) => {
+                let root = match origin {
+                    Origin::OwnRoot => "our own root",
+                    Origin::OtherRoot => "another root",
+                };
+                format!(
+                    "issuing CA {}, signed by {root}, takes over from {}",
+                    current.sha256, previous.sha256
+                )
+            }
+            Self::CaProved(CaProved { code, ca_sha256, serial, .. }) => {
+                format!("CA {ca_sha256} has proven itself for code {code}, serial {serial}")
+            }
         }
     }
 }

@@ -83,7 +83,7 @@ impl Verified {
         Ok(Journal {
             dir,
             options,
-            file: file,
+            file,
             segment: end.segment,
             capacity,
             offset: end.offset,

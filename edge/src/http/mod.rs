@@ -7,6 +7,7 @@ mod pages;
 mod pair;
 mod status;
 pub(crate) mod units;
+mod verify;
 
 use std::sync::Arc;
 
@@ -28,11 +29,11 @@ use crate::{
     EdgeEvent,
     access::{Access, Role, guard},
     board::{Board, Lookout},
+    ca::Issuing,
     claim::ClaimKey,
     config::LineConfig,
     feed,
     index::{self, BoxRecord},
-    pki::Issuer,
 };
 
 pub(crate) use status::{Status, status_now};
@@ -40,7 +41,7 @@ pub(crate) use status::{Status, status_now};
 /// What the handlers share.
 pub(crate) struct Floor {
     pub(crate) ledger: Ledger<EdgeEvent>,
-    pub(crate) issuer: Issuer,
+    pub(crate) issuing: Issuing,
     pub(crate) root: Vec<u8>,
     pub(crate) claim: ClaimKey,
     pub(crate) lines: Vec<LineConfig>,
@@ -50,6 +51,8 @@ pub(crate) struct Floor {
     pub(crate) started: OffsetDateTime,
     pub(crate) board: watch::Receiver<Arc<Board>>,
     pub(crate) lookout: Lookout,
+    /// Whether [`LEGACY_ROUTES`] exist.
+    pub(crate) legacy_api: bool,
 }
 
 impl Floor {
@@ -94,6 +97,9 @@ pub const ROUTES: &[Route] = &[
     post("/v1/units", ISSUE),
 ];
 
+/// The routes that exist only with `legacy_api = true`.
+pub const LEGACY_ROUTES: &[Route] = &[get("/verify", Access::Roles(&[Role::Admin]))];
+
 const fn get(path: &'static str, access: Access) -> Route {
     Route { method: "GET", path, access }
 }
@@ -104,7 +110,7 @@ const fn post(path: &'static str, access: Access) -> Route {
 
 /// The router. A handler without a row in [`ROUTES`] does not start, and neither does a row without a handler.
 pub(crate) fn router(floor: Shared) -> Router {
-    let faces = Faces { floor: floor.clone(), router: Router::new(), served: 0 }
+    let mut faces = Faces { floor: floor.clone(), router: Router::new(), served: 0 }
         .on("GET", "/livez", health::live)
         .on("GET", "/readyz", health::ready)
         .on("GET", "/pair", pair::page)
@@ -118,7 +124,12 @@ pub(crate) fn router(floor: Shared) -> Router {
         .on("GET", "/v1/units", units::list)
         .on("GET", "/v1/units/{id}", units::show)
         .on("POST", "/v1/units", issue::issue);
-    assert_eq!(faces.served, ROUTES.len(), "every row of the route table has a handler");
+    let mut rows = ROUTES.len();
+    if floor.legacy_api {
+        faces = faces.on("GET", "/verify", verify::verify);
+        rows += LEGACY_ROUTES.len();
+    }
+    assert_eq!(faces.served, rows, "every row of the route table has a handler");
     security_headers(faces.router.with_state(floor))
 }
 
@@ -144,7 +155,7 @@ impl Faces {
 
 /// The row of a route. Without one the program does not start: default deny (law 11).
 fn row(method: &str, path: &str) -> &'static Route {
-    let row = ROUTES.iter().find(|route| route.method == method && route.path == path);
+    let row = ROUTES.iter().chain(LEGACY_ROUTES).find(|route| route.method == method && route.path == path);
     row.unwrap_or_else(|| panic!("{method} {path} has no row in the route table, so nobody may use it"))
 }
 

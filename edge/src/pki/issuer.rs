@@ -57,7 +57,7 @@ impl Issuer {
             .map_err(|_| wrong("the issuing CA's certificate does not parse"))?;
         if parsed.public_key().raw != key.public_key_der() {
             return Err(wrong(
-                "issuing.pem and issuing.key do not belong together; restore both from the same backup",
+                "issuing.pem and its key do not belong together; restore both from the same backup",
             ));
         }
         let validity = parsed.validity();
@@ -75,6 +75,11 @@ impl Issuer {
     /// The issuing CA's certificate.
     pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
+    }
+
+    /// The issuing CA's certificate and key, for what is not a unit.
+    pub(crate) fn authority(&self) -> (&CertificateDer<'static>, &dyn SigningKey) {
+        (&self.certificate, self.key.as_ref())
     }
 
     /// When the issuing CA ends.

@@ -32,18 +32,33 @@ fn storage() -> ledger::StorageConfig {
 
 impl Running {
     pub async fn start() -> Self {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let dir = TempDir::new().unwrap();
-        let options = InitOptions { names: vec!["localhost".into()], ledger: storage().options().unwrap() };
-        let made = edge::init(&dir.path().join("box"), options, &passphrase(), now()).await.unwrap();
-        Self::start_in(dir, made.admin_token)
+        let (dir, admin) = Self::made_at(now()).await;
+        Self::start_in(dir, admin)
     }
 
     pub fn start_in(dir: TempDir, admin: String) -> Self {
+        Self::start_with(dir, admin, "")
+    }
+
+    /// An appliance that was made at that time.
+    pub async fn made_at(at: OffsetDateTime) -> (TempDir, String) {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let dir = TempDir::new().unwrap();
+        let options = InitOptions {
+            names: vec!["localhost".into()],
+            ledger: storage().options().unwrap(),
+            ..InitOptions::default()
+        };
+        let made = edge::init(&dir.path().join("box"), options, &passphrase(), at).await.unwrap();
+        (dir, made.admin_token)
+    }
+
+    /// Starts with `first` at the head of the configuration.
+    pub fn start_with(dir: TempDir, admin: String, first: &str) -> Self {
         let state = dir.path().join("box");
         let file = dir.path().join("edge.toml");
         let text = format!(
-            "state = {state:?}\n[listen]\naddress = \"127.0.0.1:0\"\nnames = [\"localhost\"]\n\
+            "{first}state = {state:?}\n[listen]\naddress = \"127.0.0.1:0\"\nnames = [\"localhost\"]\n\
              [ca]\npassphrase = \"prompt\"\n[[line]]\nid = \"L1\"\n[[line]]\nid = \"L2\"\n"
         );
         fs::write(&file, text).unwrap();
@@ -137,6 +152,6 @@ pub fn csr_with(name: &str, wish: impl FnOnce(&mut CertificateParams)) -> String
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test has a time")]
-fn now() -> OffsetDateTime {
+pub fn now() -> OffsetDateTime {
     OffsetDateTime::now_utc()
 }
