@@ -5,6 +5,7 @@
 //!      ├─ Local         (CLI socket)
 //!      ├─ Boards        (feed)
 //!      ├─ Worker        (cloud)      then this: what was said is written down
+//!      ├─ Renewal       (TLS)
 //!      └─ Ledger        (disk)       last
 //! ```
 
@@ -12,7 +13,7 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
 use aws_lc_rs::rand;
 use cloud_sync::{Cloud, CloudError, Survey, Worker};
-use keys::{EncryptedKey, KeyError, Passphrase, open_encrypted_secret};
+use keys::{KeyError, Passphrase, PassphraseError, open_encrypted_secret};
 use ledger::{Ledger, Options};
 use thiserror::Error;
 use time::Duration;
@@ -26,15 +27,17 @@ use crate::{
     Config, EdgeEvent,
     access::Usage,
     board::{Boards, Lookout},
+    ca::{Issuing, Keyring, settle},
     claim::ClaimKey,
     clock::{self, Clock, Keeper, Source},
     config::Validity,
-    credentials::{FloorCa, certificate, read},
+    credentials::{FloorCa, read},
     fence::{self, Fence},
     http::{self, Floor, Shared, now},
     index::{self, BoxRecord},
     local::Local,
-    pki::{Issuer, Profile},
+    pki::Profile,
+    renewal::Renewal,
     signing::Slots,
     state_dir::StateDir,
 };
@@ -53,6 +56,9 @@ pub enum StartError {
     /// A key does not open.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The PIN of the CA's token is not there.
+    #[error("the PIN of the CA's token is missing: {0}; see ca.key and ca.pin in the configuration")]
+    Pin(#[from] PassphraseError),
     /// A certificate is not what it should be.
     #[error("{0}")]
     Certificate(String),
@@ -109,6 +115,7 @@ pub struct Appliance {
     local: Local,
     boards: Boards,
     worker: Option<Worker<EdgeEvent>>,
+    renewal: Renewal,
     ledger: Ledger<EdgeEvent>,
     floor: Shared,
 }
@@ -132,7 +139,7 @@ impl Appliance {
         source: Source,
     ) -> Result<Self, StartError> {
         let state = StateDir::new(&config.state);
-        let issuer = issuer(&state, config, passphrase)?;
+        let keyring = Keyring::new(&config.ca, passphrase)?;
         let floor_ca = FloorCa { state: &state, passphrase, now: now() };
         let tls = floor_ca.tls(&config.listen.names)?;
         let claim = ClaimKey::new(&open_encrypted_secret(&state.claim_key(), passphrase)?);
@@ -142,6 +149,8 @@ impl Appliance {
         let own_certificate = checkpoint_key.certificates.first().cloned().unwrap_or_default();
         let options = Options { checkpoint_key: Some(checkpoint_key), ..options };
         let ledger = Ledger::open(&state.ledger(), &options)?;
+        settle(&state, &ledger)?;
+        let issuing = Issuing::open(&state, keyring, profile(config), now())?;
         if ledger.get::<BoxRecord>(index::BOX)?.is_none() {
             return Err(not_initialised(&config.state, "the box's name"));
         }
@@ -176,7 +185,7 @@ impl Appliance {
         let boards = Boards::new(lookout.clone())?;
         let floor: Shared = Arc::new(Floor {
             ledger: ledger.clone(),
-            issuer,
+            issuing,
             root,
             claim,
             lines: config.lines.clone(),
@@ -189,6 +198,7 @@ impl Appliance {
             cloud_skew,
             usage: Usage::default(),
             signing: Slots::new(config.limits.signatures),
+            legacy_api: config.legacy_api,
         });
         let local = Local::bind(&state.socket(), floor.clone())
             .map_err(|source| StartError::Io { path: state.socket().display().to_string(), source })?;
@@ -197,8 +207,15 @@ impl Appliance {
             connections_per_address: config.limits.connections_per_address,
             ..Limits::default()
         };
+        let renewal = Renewal {
+            state,
+            passphrase: passphrase.clone(),
+            names: config.listen.names.clone(),
+            tls: tls.clone(),
+            clock: now,
+        };
         let server = Server::bind(config.listen.address, Some(tls), http::router(floor.clone()), limits)?;
-        Ok(Self { server, local, boards, worker, ledger, floor })
+        Ok(Self { server, local, boards, worker, renewal, ledger, floor })
     }
 
     /// Where it listens; of interest after asking for port 0.
@@ -219,6 +236,7 @@ impl Appliance {
         working.spawn(keeper.run(background.clone()));
         let (floor, stop) = (self.floor, background.clone());
         working.spawn(async move { floor.usage.run(&floor.ledger, &floor.clock, stop).await });
+        working.spawn(self.renewal.run(background.clone()));
         if let Some(worker) = self.worker {
             working.spawn(worker.run(background.clone()));
         }
@@ -266,15 +284,12 @@ fn not_initialised(dir: &Path, what: &str) -> StartError {
     StartError::NotInitialised { dir: dir.to_owned(), what: what.to_owned() }
 }
 
-fn issuer(state: &StateDir, config: &Config, passphrase: &Passphrase) -> Result<Issuer, StartError> {
-    let certificate = certificate(&state.certificate("issuing"), state.path())?;
-    let key = EncryptedKey::open(&state.key("issuing"), passphrase)?;
+/// What certificates look like, as the configuration says.
+pub(crate) fn profile(config: &Config) -> Profile {
     let duration = |duration: std::time::Duration| Duration::try_from(duration).unwrap_or(Duration::MAX);
     let validity = match config.profile.validity {
         Validity::For(validity) => Some(duration(validity)),
         Validity::NoEnd => None,
     };
-    let profile = Profile { validity, backdate: duration(config.profile.backdate) };
-    Issuer::new(certificate, Box::new(key), profile, now())
-        .map_err(|error| StartError::Certificate(error.to_string()))
+    Profile { validity, backdate: duration(config.profile.backdate) }
 }

@@ -164,7 +164,7 @@ fn last_commit(journal: &Path) -> Result<Option<OffsetDateTime>, BackupError> {
 }
 
 /// The name of the box, from its journal.
-fn name(journal: &Path) -> Result<Option<String>, BackupError> {
+pub(crate) fn name(journal: &Path) -> Result<Option<String>, BackupError> {
     /// The first event is enough.
     enum Found {
         Name(String),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use cloud_sync::CloudConfig;
-use keys::{Passphrase, PassphraseError};
+use keys::{Passphrase, PassphraseError, TokenUri};
 use ledger::StorageConfig;
 use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
@@ -42,6 +42,9 @@ pub struct Config {
     /// How much of us everybody may take.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// Whether scripts find what they expect of the public sample: `/verify`.
+    #[serde(default)]
+    pub legacy_api: bool,
 }
 
 /// Where line PCs and screens find us.
@@ -72,6 +75,17 @@ pub struct LineConfig {
 pub struct CaConfig {
     /// Where the passphrase comes from.
     pub passphrase: PassphraseSource,
+    /// The token that holds the issuing CA's key; a file of the state folder without it.
+    #[serde(default, deserialize_with = "token_uri")]
+    pub key: Option<TokenUri>,
+    /// The library that speaks to the token, unless `key` says.
+    pub module: Option<PathBuf>,
+    /// Where the token's PIN comes from, unless `key` says.
+    pub pin: Option<PassphraseSource>,
+}
+
+fn token_uri<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TokenUri>, D::Error> {
+    String::deserialize(deserializer)?.parse().map(Some).map_err(de::Error::custom)
 }
 
 /// Where a passphrase comes from.
@@ -89,10 +103,15 @@ pub enum PassphraseSource {
 impl PassphraseSource {
     /// Fetches it.
     pub fn fetch(&self) -> Result<Passphrase, PassphraseError> {
+        self.fetch_as("Passphrase of the CA")
+    }
+
+    /// Fetches it; a person is asked for what `question` says.
+    pub(crate) fn fetch_as(&self, question: &str) -> Result<Passphrase, PassphraseError> {
         match self {
             Self::File(path) => Passphrase::from_file(path),
             Self::Credential(name) => Passphrase::from_credential(name),
-            Self::Prompt => Passphrase::prompt("Passphrase of the CA"),
+            Self::Prompt => Passphrase::prompt(question),
         }
     }
 }
@@ -258,6 +277,7 @@ id = "L1"
         check("127.0.0.1:8443", "somewhere", "/edge.toml:4:11: ");
         check("20y", "forever", "/edge.toml:9:12: 'forever' is no validity");
         check("[[line]]\nid = \"L1\"", "", "missing field `line`");
+        check("[profile]", "key = \"pkcs11:object=a\"\n[profile]", "/edge.toml:8:7: 'token' is missing");
         check("[ca]", "[storage]\nsegment = \"1 KiB\"\n[ca]", "storage.segment is at least");
         check("[ca]", "[limits]\nsignatures = 0\n[ca]", "a limit of 0");
         check("[listen]", "clock = \"ignore\"\n[listen]", "unknown variant `ignore`");

@@ -30,6 +30,24 @@ pub(crate) struct FloorCa<'a> {
 impl FloorCa<'_> {
     /// The server's TLS. Its certificate is made anew also where the names have changed.
     pub(crate) fn tls(&self, names: &[String]) -> Result<Tls, StartError> {
+        let (chain, key) = self.server(names)?;
+        Tls::new(chain.as_bytes(), &key, ClientCertificates::Requested).map_err(|error| wrong(&error))
+    }
+
+    /// How long until the server's certificate is to be made anew; `None` if that is now.
+    pub(crate) fn until_renewal(&self) -> Result<Option<std::time::Duration>, StartError> {
+        let server = certificate(&self.state.certificate("server"), self.state.path())?;
+        Ok(renewal_of(&server).and_then(|due| (due - self.now).try_into().ok()))
+    }
+
+    /// Makes the server's certificate anew if it is time, and has `tls` show it from now on.
+    pub(crate) fn renew(&self, names: &[String], tls: &Tls) -> Result<(), StartError> {
+        let (chain, key) = self.server(names)?;
+        tls.replace(chain.as_bytes(), &key).map_err(|error| wrong(&error))
+    }
+
+    /// The server's chain and key, PEM.
+    fn server(&self, names: &[String]) -> Result<(String, keys::Zeroizing<Vec<u8>>), StartError> {
         let path = self.state.certificate("server");
         let floor = certificate(&self.state.certificate("floor"), self.state.path())?;
         let mut server = certificate(&path, self.state.path())?;
@@ -44,8 +62,7 @@ impl FloorCa<'_> {
         }
         let chain = [pem::encode("CERTIFICATE", &server), pem::encode("CERTIFICATE", &floor)];
         let key = keys::read_private(&self.state.key("server"))?;
-        Tls::new(chain.map(|pem| pem.to_string()).concat().as_bytes(), &key, ClientCertificates::Requested)
-            .map_err(|error| wrong(&error))
+        Ok((chain.map(|pem| pem.to_string()).concat(), key))
     }
 
     /// What signs the journal's checkpoints: a key of its own, made when it is not there.
@@ -122,10 +139,15 @@ pub(crate) fn certificate(path: &Path, dir: &Path) -> Result<CertificateDer<'sta
 
 /// Whether a certificate is in the first two thirds of its life.
 fn is_young(certificate: &CertificateDer<'_>, now: OffsetDateTime) -> bool {
-    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return false };
+    renewal_of(certificate).is_some_and(|due| now < due)
+}
+
+/// When two thirds of a certificate's life are over.
+fn renewal_of(certificate: &CertificateDer<'_>) -> Option<OffsetDateTime> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let (begin, end) =
         (parsed.validity().not_before.to_datetime(), parsed.validity().not_after.to_datetime());
-    now < begin + (end - begin) * 2 / 3
+    Some(begin + (end - begin) * 2 / 3)
 }
 
 fn has_key(certificate: &CertificateDer<'_>, spki: &[u8]) -> bool {

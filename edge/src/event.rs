@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 
 use crate::{
     access::{self, TokenCreated, TokenUse},
+    ca::{self, CaInstalled, CaProved},
     clock::{self, ClockAccepted},
     fence,
     index::{self, BoxRecord},
@@ -55,6 +56,10 @@ pub enum EdgeEvent {
         /// Which, and when.
         tokens: Vec<TokenUse>,
     },
+    /// Another issuing CA has taken over.
+    CaInstalled(CaInstalled),
+    /// A CA has proven that it holds its key.
+    CaProved(CaProved),
 }
 
 /// The box was made anew from a backup.
@@ -248,6 +253,9 @@ impl Event for EdgeEvent {
             Self::ClockSeen {} => clock::seen(changes, at),
             Self::ClockAccepted(accepted) => clock::accepted(changes, accepted),
             Self::TokensUsed { tokens } => access::used(changes, tokens),
+            Self::CaInstalled(event) => ca::installed(changes, event),
+            // The journal remembers it; nothing depends on it.
+            Self::CaProved(_) => {}
         }
     }
 }

@@ -11,6 +11,8 @@
 //! | `order/{seq / 16, 15 hex digits}` | units in the order of their issue: `[[seq, id], …]` |
 //! | `line/{line}` | [`LineRecord`] |
 //! | `day/{line}/{date}` | a counter |
+//! | `ca` | the SHA-256 of the issuing CA at work, once one has taken over from another |
+//! | `ca/{SHA-256 of an issuing CA}` | [`crate::ca::CaChain`]: what leads from it to its root |
 
 use aws_lc_rs::digest::{SHA256, digest};
 use azure_iot::RegistrationId;

@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    EdgeEvent,
+    CaToken, EdgeEvent,
     access::{NewToken, Role, mint},
     clock, pem,
     pki::{self, FLOOR, ISSUING, PkiError, ROOT},
@@ -31,6 +31,8 @@ const FIRST: &str = "first-admin";
 pub struct InitOptions {
     /// The names and addresses under which clients will call.
     pub names: Vec<String>,
+    /// The token that is to hold the issuing CA's key; a file of the state folder without it.
+    pub token: Option<CaToken>,
     /// How its journal is kept.
     pub ledger: ledger::Options,
 }
@@ -106,7 +108,7 @@ pub async fn init(
     fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700)).map_err(io)?;
     let state = StateDir::new(dir);
     let box_id = Uuid::new_v4().simple().to_string();
-    authorities(&state, &options.names, &box_id, passphrase, now)?;
+    authorities(&state, &options, &box_id, passphrase, now)?;
     let mut secret = [0; 32];
     fill(&mut secret)?;
     create_encrypted_secret(&state.claim_key(), &secret, passphrase)?;
@@ -118,7 +120,7 @@ pub async fn init(
 
 fn authorities(
     state: &StateDir,
-    names: &[String],
+    options: &InitOptions,
     box_id: &str,
     passphrase: &Passphrase,
     now: OffsetDateTime,
@@ -127,17 +129,20 @@ fn authorities(
     let root_key = key(ROOT.name)?;
     let root = pki::make_root(&root_key, box_id, now, serial()?)?;
     write(&state.certificate(ROOT.name), &root)?;
-    let mut floor = None;
-    for authority in [ISSUING, FLOOR] {
-        let key = key(authority.name)?;
-        let certificate = pki::make(authority, &key, &root, &root_key, box_id, now, serial()?)?;
+    let authority = |authority: pki::Authority, key: &dyn SigningKey| {
+        let certificate = pki::make(authority, key, &root, &root_key, box_id, now, serial()?)?;
         write(&state.certificate(authority.name), &certificate)?;
-        floor = Some((certificate, key));
-    }
-    let (floor, floor_key) = floor.ok_or_else(|| InitError::Certificate("no floor CA".to_owned()))?;
+        Ok::<_, InitError>(certificate)
+    };
+    match &options.token {
+        Some(token) => authority(ISSUING, &token.create()?)?,
+        None => authority(ISSUING, &key(ISSUING.name)?)?,
+    };
+    let floor_key = key(FLOOR.name)?;
+    let floor = authority(FLOOR, &floor_key)?;
     let server_key = FileKey::create(&state.key("server"), Algorithm::P256)?;
     let spki = server_key.public_key_der();
-    let server = pki::server_certificate(spki, names, &floor, &floor_key, now, serial()?)?;
+    let server = pki::server_certificate(spki, &options.names, &floor, &floor_key, now, serial()?)?;
     write(&state.certificate("server"), &server)
 }
 

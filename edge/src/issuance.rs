@@ -23,11 +23,7 @@ use crate::{
     csr::Csr,
     enroll::{Asked, Judgement, Known, Refusal, judge},
     event::{Idempotency, KeyOrigin, UnitIssued},
-    http::{
-        Shared, refused, unavailable,
-        units::{certificate, certificate_pem},
-        unreadable,
-    },
+    http::{Shared, refused, unavailable, units::certificate, unreadable},
     index::Unit,
 };
 
@@ -102,8 +98,10 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
     let mut serial = [0; 17];
     aws_lc_rs::rand::fill(&mut serial[1..]).map_err(|_| Problem::internal())?;
     serial[0] = this_box.generation;
-    let dated = if believed { at } else { floor.issuer.not_before() };
-    let signed = floor.issuer.issue(&asked.id, &spki, dated, serial).map_err(|error| {
+    // One and the same signs and is named: another may take over meanwhile.
+    let issuing = floor.issuing.current();
+    let dated = if believed { at } else { issuing.issuer.not_before() };
+    let signed = issuing.issuer.issue(&asked.id, &spki, dated, serial).map_err(|error| {
         tracing::error!(%error, "a certificate could not be signed");
         Problem::internal()
     })?;
@@ -120,7 +118,7 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
         not_before: signed.not_before,
         not_after: signed.not_after,
         certificate: STANDARD.encode(&signed.der),
-        issuer_sha256: sha256(floor.issuer.certificate()),
+        issuer_sha256: sha256(issuing.issuer.certificate()),
         claim: floor.claim.record(&asked.id, FIRST_LABEL),
         idempotency: asked.idempotency.clone(),
         scope: principal.scope(),
@@ -239,9 +237,7 @@ fn problem(floor: &Shared, why: Refusal) -> Problem {
             let problem =
                 Problem::new(StatusCode::CONFLICT, "key-already-given", detail).with("id", unit.id.as_ref());
             match certificate(floor, &unit) {
-                Ok(pem) => problem
-                    .with("certificate", pem)
-                    .with("chain", certificate_pem(floor.issuer.certificate())),
+                Ok((pem, chain)) => problem.with("certificate", pem).with("chain", chain),
                 Err(problem) => problem,
             }
         }

@@ -7,6 +7,7 @@ pub mod access;
 mod appliance;
 mod backup;
 mod board;
+mod ca;
 mod claim;
 pub mod cli;
 pub mod clock;
@@ -24,19 +25,22 @@ mod index;
 mod init;
 mod issuance;
 mod local;
+mod no_core;
 mod pem;
 mod pki;
 mod problems;
 mod reconcile;
 mod record;
+mod renewal;
 mod signing;
 mod state_dir;
 mod trust;
 
 pub use crate::{
     appliance::{Appliance, RunError, StartError},
+    ca::{CaChain, CaInstalled, CaProved, CaToken, Origin},
     config::{Config, ConfigError},
     event::EdgeEvent,
-    http::{ROUTES, Route},
+    http::{LEGACY_ROUTES, ROUTES, Route},
     init::{InitError, InitOptions, InitReport, init},
 };

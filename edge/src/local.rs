@@ -26,6 +26,7 @@ use web::{Json, Problem};
 use crate::{
     EdgeEvent,
     access::{NewToken, TokenRecord, key, mint},
+    ca::{self, CaInstalled},
     clock::{Acceptance, ClockAccepted, ClockView, accept},
     event::Reconciled,
     http::{Shared, Status, clock_view, now, refused, status_now, unreadable},
@@ -83,6 +84,8 @@ impl Local {
             .route("/status", get(status))
             .route("/checkpoint", post(checkpoint))
             .route("/reconcile", get(compare).post(reconcile))
+            .route("/ca/install", post(install_ca))
+            .route("/ca/prove", post(prove_ca))
             .route("/tokens", get(list).post(create))
             .route("/tokens/{name}", delete(revoke))
             .route("/clock", get(clock))
@@ -157,6 +160,60 @@ async fn accept_clock(
 ) -> Result<Json<ClockAccepted>, Problem> {
     let actor = caller.actor()?;
     accept(&floor, actor, acceptance).await.map(Json)
+}
+
+/// Certificates, PEM, the issuing CA first.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewCa {
+    pub(crate) chain: String,
+}
+
+/// Has another issuing CA take over.
+async fn install_ca(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Json(new): Json<NewCa>,
+) -> Result<Json<CaInstalled>, Problem> {
+    let actor = caller.actor()?;
+    let chain = ca::Chain::from_pem(new.chain.as_bytes())
+        .map_err(|why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "ca-unfit", why))?;
+    ca::install(&floor.issuing, &floor.ledger, chain, actor, now()).await.map(Json)
+}
+
+/// A code to prove oneself for.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Challenge {
+    pub(crate) code: String,
+    /// What the root has signed elsewhere, PEM; the issuing CA signs without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by_root: Option<String>,
+}
+
+/// The certificate that proves it, PEM.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Proof {
+    pub(crate) certificate: String,
+}
+
+/// Has a CA prove itself, or writes down that the root has.
+async fn prove_ca(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Json(challenge): Json<Challenge>,
+) -> Result<Json<Proof>, Problem> {
+    let actor = caller.actor()?;
+    let unfit = |why: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "challenge-invalid", why);
+    let code: ca::Code = challenge.code.parse().map_err(unfit)?;
+    let certificate = match challenge.by_root {
+        None => ca::prove(&floor.issuing, &floor.ledger, &code, actor, now()).await?,
+        Some(pem) => {
+            let proof = ca::Chain::from_pem(pem.as_bytes()).map_err(unfit)?;
+            ca::record(&floor.ledger, &code, floor.issuing.root(), proof.issuing(), actor, now()).await?
+        }
+    };
+    Ok(Json(Proof { certificate }))
 }
 
 async fn list(

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use crate::{
     EdgeEvent,
+    ca::{CaInstalled, CaProved, Origin},
     event::{Reconciled, Restored, Window},
 };
 
@@ -47,7 +48,9 @@ impl EdgeEvent {
             | Self::TokenRevoked { .. }
             | Self::ClockSeen {}
             | Self::ClockAccepted(_)
-            | Self::TokensUsed { .. } => None,
+            | Self::TokensUsed { .. }
+            | Self::CaInstalled(_)
+            | Self::CaProved(_) => None,
         }
     }
 
@@ -98,6 +101,19 @@ impl EdgeEvent {
             Self::TokensUsed { tokens } => {
                 let names: Vec<_> = tokens.iter().map(|token| token.name.as_str()).collect();
                 format!("tokens used: {}", names.join(", "))
+            }
+            Self::CaInstalled(CaInstalled { origin, current, previous }) => {
+                let root = match origin {
+                    Origin::OwnRoot => "our own root",
+                    Origin::OtherRoot => "another root",
+                };
+                format!(
+                    "issuing CA {}, signed by {root}, takes over from {}",
+                    current.sha256, previous.sha256
+                )
+            }
+            Self::CaProved(CaProved { code, ca_sha256, serial, .. }) => {
+                format!("CA {ca_sha256} has proven itself for code {code}, serial {serial}")
             }
         }
     }

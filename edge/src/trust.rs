@@ -8,15 +8,23 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::pki::CHECKPOINT;
 
-/// The root certificate of a box, DER.
+/// As many authorities may stand between a unit and a root.
+const DEEPEST: usize = 8;
+
+/// The root certificate of a box, DER, and those of others that have signed its issuing CAs.
 #[derive(Debug, Clone)]
-pub(crate) struct Root(Vec<u8>);
+pub(crate) struct Root(Vec<u8>, Vec<Vec<u8>>);
 
 impl Root {
     /// Takes a certificate, DER.
     pub(crate) fn new(der: Vec<u8>) -> Result<Self, String> {
         parse(&der)?;
-        Ok(Self(der))
+        Ok(Self(der, Vec::new()))
+    }
+
+    /// Trusts `others`, DER, as far as units are concerned: roots of a plant or a company.
+    pub(crate) fn and_for_units(self, others: Vec<Vec<u8>>) -> Self {
+        Self(self.0, others)
     }
 
     /// Checks a signature of the box's checkpoint key: `certificates` lead from the key to the root.
@@ -45,16 +53,30 @@ impl Root {
             .map_err(|_| "the signature does not hold".to_owned())
     }
 
-    /// Checks that `leaf` (DER) was issued by one of `authorities` (DER), and that one by the root.
+    /// Checks that `leaf` (DER) was issued by one of `authorities` (DER), and that they lead from it to a root.
     pub(crate) fn check_issued(&self, leaf: &[u8], authorities: &[Vec<u8>]) -> Result<(), String> {
-        let leaf = parse(leaf)?;
-        for authority in authorities {
-            let issuer = parse(authority)?;
-            if issuer.subject().as_raw() == leaf.issuer().as_raw() && signed_by(&leaf, &issuer).is_ok() {
-                return self.check_authority(authority);
+        let mut at = parse(leaf)?;
+        for height in 0..=DEEPEST {
+            for root in std::iter::once(&self.0).chain(&self.1) {
+                // A unit is issued by an authority, not by a root.
+                if height > 0 && issued(&at, &parse(root)?) {
+                    return Ok(());
+                }
             }
+            let mut above = authorities.iter().map(|der| parse(der));
+            let Some(next) = above.find(|next| next.as_ref().map_or(true, |next| issued(&at, next))) else {
+                break;
+            };
+            let next = next?;
+            if !next.is_ca() {
+                return Err("its issuer is no authority".to_owned());
+            }
+            if height > 0 && next.public_key().raw == at.public_key().raw {
+                break;
+            }
+            at = next;
         }
-        Err("no authority of this box has issued it".to_owned())
+        Err("no authority of this box has issued it, or that one does not lead to this root".to_owned())
     }
 
     fn check_authority(&self, der: &[u8]) -> Result<(), String> {
@@ -73,6 +95,10 @@ fn parse(der: &[u8]) -> Result<X509Certificate<'_>, String> {
     }
 }
 
+fn issued(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
+    issuer.subject().as_raw() == certificate.issuer().as_raw() && signed_by(certificate, issuer).is_ok()
+}
+
 fn signed_by(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> Result<(), String> {
     certificate
         .verify_signature(Some(issuer.public_key()))
@@ -82,11 +108,47 @@ fn signed_by(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) ->
 #[cfg(test)]
 mod tests {
     use keys::{Algorithm, FileKey, SigningKey};
+    use rustls_pki_types::CertificateDer;
     use tempfile::TempDir;
     use time::macros::datetime;
 
     use super::*;
-    use crate::pki::{FLOOR, checkpoint_certificate, make, make_root, server_certificate};
+    use crate::pki::{
+        FLOOR, ISSUING, checkpoint_certificate, make, make_root, server_certificate,
+        testing::{Above, authority},
+    };
+
+    #[test]
+    fn a_unit_leads_to_our_root_or_to_one_that_is_trusted_for_units() {
+        let dir = TempDir::new().unwrap();
+        let now = datetime!(2026-11-25 12:00 UTC);
+        let key = |name: &str| FileKey::create(&dir.path().join(name), Algorithm::P256).unwrap();
+        let (root_key, issuing_key, unit) = (key("root"), key("issuing"), key("unit"));
+        let root = make_root(&root_key, "0123456789abcdef", now, [1; 17]).unwrap();
+        let own = make(ISSUING, &issuing_key, &root, &root_key, "0123456789abcdef", now, [2; 17]).unwrap();
+        let plant = Above::root(now);
+        let (hall, hall_key) = plant.below(|_| {});
+        let foreign = authority(issuing_key.public_key_der(), &hall, &hall_key, now, |_| {});
+        let leaf = |ca: &CertificateDer<'_>| {
+            server_certificate(unit.public_key_der(), &["a".into()], ca, &issuing_key, now, [3; 17]).unwrap()
+        };
+        let authorities = [&foreign, &hall, &own].map(|der| der.to_vec());
+        let ours = Root::new(root.to_vec()).unwrap();
+        ours.check_issued(&leaf(&own), &authorities).unwrap();
+        ours.check_issued(&leaf(&foreign), &authorities).unwrap_err();
+        let both = ours.clone().and_for_units(vec![plant.certificate.to_vec()]);
+        both.check_issued(&leaf(&foreign), &authorities).unwrap();
+        both.check_issued(&leaf(&own), &authorities).unwrap();
+        both.check_issued(&leaf(&foreign), &authorities[..1]).unwrap_err();
+        let by_root =
+            server_certificate(unit.public_key_der(), &["a".into()], &root, &root_key, now, [4; 17]);
+        both.check_issued(&by_root.unwrap(), &authorities).unwrap_err();
+        let by_unit =
+            server_certificate(unit.public_key_der(), &["a".into()], &leaf(&own), &unit, now, [5; 17]);
+        let no_authority = [leaf(&own).to_vec(), own.to_vec()];
+        let why = both.check_issued(&by_unit.unwrap(), &no_authority).unwrap_err();
+        assert!(why.contains("no authority"), "{why}");
+    }
 
     #[test]
     fn only_a_checkpoint_key_that_leads_to_the_root_is_believed() {

@@ -30,6 +30,16 @@ impl Floor {
         Self::around(dir, more)
     }
 
+    /// As [`init`](Self::init), with more words for `edge ca init` and more keys in the section `[ca]`.
+    pub fn init_with(dir: &Path, words: &[&str], ca: &str) -> Result<Self> {
+        let passphrase = dir.join("passphrase");
+        keys::write_private(&passphrase, b"correct horse battery staple\n")?;
+        let state = dir.join("box");
+        let init = ["ca", "init", "--state", text(&state)?, "--passphrase-file", text(&passphrase)?];
+        run("edge", &[&init[..], words].concat())?;
+        Self::around(dir, ca)
+    }
+
     /// Makes an appliance in `dir` of the backup in `backup`.
     pub fn restore(dir: &Path, backup: &Path, more: &str) -> Result<Self> {
         fs::create_dir_all(dir)?;
@@ -62,9 +72,15 @@ impl Floor {
 
     /// Starts the daemon; returns once it is ready.
     pub fn start(&self) -> Result<Running> {
-        let config = self.dir.join("edge.toml");
+        self.start_with(&[])
+    }
+
+    /// The same, with more in its environment.
+    pub fn start_with(&self, environment: &[(&str, &str)]) -> Result<Running> {
+        let config = self.config();
+        let args = ["run", "--config", text(&config)?];
         let ready = |line: &str| line.starts_with("edge: listening");
-        Running::start("edge", &["run", "--config", text(&config)?], &self.dir.join("edge.log"), ready)
+        Running::start_with("edge", &args, environment, &self.dir.join("edge.log"), ready)
     }
 
     /// Makes a token, as the command line does.
@@ -73,6 +89,12 @@ impl Floor {
         let printed =
             run("edge", &["token", "new", "--state", text(&state)?, "--role", role, "--name", name])?;
         Ok(printed.trim().to_owned())
+    }
+
+    /// The configuration of its daemon.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.dir.join("edge.toml")
     }
 
     /// The state folder.

@@ -4,13 +4,16 @@
 //! [`story`] is what happens there.
 
 pub mod browser;
+pub mod canary;
 pub mod chromium;
 pub mod fault;
 pub mod floor;
 pub mod load;
+pub mod page;
 pub mod programs;
 pub mod proxy;
 pub mod sky;
+pub mod softhsm;
 pub mod story;
 pub mod tools;
 pub mod world;

@@ -28,6 +28,8 @@ pub enum Tool {
     Chromium,
     /// What makes an XFS file system.
     MkfsXfs,
+    /// A PKCS#11 module whose tokens are files; `softhsm2-util` comes with it.
+    SoftHsm,
 }
 
 impl Tool {
@@ -40,6 +42,9 @@ impl Tool {
             Self::NodeModules => vec![tools.join("npm/node_modules/azure-iot-provisioning-service")],
             Self::Chromium => vec!["/usr/bin/chromium".into(), "/usr/bin/chromium-browser".into()],
             Self::MkfsXfs => vec!["/usr/sbin/mkfs.xfs".into(), "/sbin/mkfs.xfs".into()],
+            Self::SoftHsm => {
+                vec!["/usr/lib/softhsm/libsofthsm2.so".into(), "/usr/lib64/pkcs11/libsofthsm2.so".into()]
+            }
         }
     }
 }

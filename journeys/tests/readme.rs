@@ -5,14 +5,17 @@
 
 use std::{
     net::TcpStream,
-    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use journeys::{fault::Harness, programs};
+use journeys::{
+    fault::Harness,
+    page::{blocks, shell},
+    programs,
+};
 use tempfile::TempDir;
 
 const README: &str = include_str!("../../README.md");
@@ -26,24 +29,6 @@ impl Drop for Background {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// The blocks that begin with `sh`, and whether they stay in the background.
-fn blocks(text: &str) -> Vec<(bool, String)> {
-    let mut blocks: Vec<(bool, String)> = Vec::new();
-    let mut inside = false;
-    for line in text.lines() {
-        match line.strip_prefix("```") {
-            Some("sh") if !inside => (inside, _) = (true, blocks.push((false, String::new()))),
-            Some("sh background") if !inside => (inside, _) = (true, blocks.push((true, String::new()))),
-            Some(_) => inside = false,
-            None if inside => {
-                blocks.last_mut().into_iter().for_each(|(_, block)| *block += &format!("{line}\n"));
-            }
-            None => {}
-        }
-    }
-    blocks
 }
 
 /// What the README says about the fault harnesses.
@@ -93,12 +78,6 @@ fn the_quick_start_works_as_it_stands() -> Result<()> {
     }
     ensure!(last.trim() == "device.pem: OK", "openssl verify says: {last}");
     Ok(())
-}
-
-fn shell(block: &str, dir: &Path, path: &str) -> Command {
-    let mut command = Command::new("sh");
-    command.args(["-eu", "-c", block]).current_dir(dir).env("PATH", path).stdin(Stdio::null());
-    command
 }
 
 /// Waits until somebody listens; a connection that is refused costs nothing.

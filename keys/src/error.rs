@@ -39,6 +39,9 @@ pub enum KeyError {
     /// The cryptographic library refused to make a key.
     #[error("a new key could not be made")]
     Generate,
+    /// The token that holds the key refused, or is not there.
+    #[error(transparent)]
+    Token(#[from] crate::TokenError),
 }
 
 impl KeyError {

@@ -1,23 +1,28 @@
 //! Where private keys live, behind one signing trait.
 //!
 //! A key is created in its place and never leaves it: whoever holds a [`SigningKey`] can sign and can read the
-//! public half, and nothing else. Two places exist so far: a file that only its owner may read ([`FileKey`]) and a
-//! PKCS#8 file encrypted with a passphrase ([`EncryptedKey`]), which `openssl pkcs8` can read too.
+//! public half, and nothing else. Three places exist: a file that only its owner may read ([`FileKey`]), a PKCS#8 file
+//! encrypted with a passphrase ([`EncryptedKey`]), which `openssl pkcs8` can read too, and a PKCS#11 token ([`TokenKey`]).
 
+mod asn1;
 mod encrypted;
 mod envelope;
 mod error;
 mod file;
 mod pair;
 mod passphrase;
+mod pkcs11;
 mod private;
 mod terminal;
+mod token_uri;
 
 pub use encrypted::{EncryptedKey, create_encrypted_secret, open_encrypted_secret};
 pub use error::{KeyError, SignError};
 pub use file::FileKey;
 pub use passphrase::{Passphrase, PassphraseError};
+pub use pkcs11::{TokenError, TokenKey};
 pub use private::{create_private, read_private, write_private};
+pub use token_uri::{TokenUri, TokenUriError};
 pub use zeroize::Zeroizing;
 
 /// The elliptic curve of a key, and with it the hash it signs with.

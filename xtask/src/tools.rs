@@ -26,6 +26,7 @@ pub(crate) fn prepare() -> (PathBuf, Vec<String>) {
             &|| apt("xfsprogs"),
             "apt-get install -y xfsprogs",
         ),
+        ("softhsm2", on_path("softhsm2-util"), &|| apt("softhsm2"), "apt-get install -y softhsm2"),
         (
             NPM,
             dir.join("npm/node_modules/azure-iot-provisioning-service").is_dir(),

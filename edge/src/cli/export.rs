@@ -18,8 +18,8 @@ use super::{
     say,
 };
 use crate::{
-    EdgeEvent,
-    credentials::{certificate, open_checkpoint_key},
+    EdgeEvent, StartError, ca,
+    credentials::{open_checkpoint_key, read},
     http::now,
     record::Commit,
     state_dir::StateDir,
@@ -123,12 +123,20 @@ impl Export {
         }
         let proven =
             evidence::collect::<EdgeEvent>(&journal(&self.state)?, &wanted).map_err(Failure::failed)?;
-        let issuing = certificate(&state.certificate("issuing"), state.path()).map_err(Failure::failed)?;
+        let authorities = authorities(&state).map_err(Failure::failed)?;
         let key = open_checkpoint_key(&state).map_err(Failure::failed)?;
         let header = Header::new(box_id, selection.words(), now(), proven.frames.len());
-        let text = evidence::write(header, &[issuing.to_vec()], &proven, &key).map_err(Failure::failed)?;
+        let text = evidence::write(header, &authorities, &proven, &key).map_err(Failure::failed)?;
         keys::write_private(&self.out, text.as_bytes()).map_err(Failure::failed)?;
         say::line(&format!("{} frames in {}", proven.frames.len(), self.out.display()));
         Ok(())
     }
+}
+
+/// The certificates of every issuing CA that is, or was, at work here, and what leads to their roots, DER.
+fn authorities(state: &StateDir) -> Result<Vec<Vec<u8>>, StartError> {
+    let text = read(&state.certificate("issuing"), state.path())?;
+    let mut chains = vec![ca::Chain::from_pem(&text).map_err(StartError::Certificate)?];
+    chains.extend(ca::previous(state)?);
+    Ok(chains.iter().flat_map(ca::Chain::certificates).map(|der| der.to_vec()).collect())
 }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use keys::Passphrase;
+use keys::{Passphrase, TokenUri};
 
 use super::{Failure, say};
-use crate::{InitOptions, http::now, init::init};
+use crate::{CaToken, InitOptions, http::now, init::init};
 
 /// Makes an appliance in a new folder.
 #[derive(Debug, Args)]
@@ -23,6 +23,15 @@ pub(super) struct Init {
     /// A name or address under which clients will call; may be given several times.
     #[arg(long = "name", default_values = ["localhost", "127.0.0.1"])]
     names: Vec<String>,
+    /// The token that is to hold the issuing CA's key: pkcs11:token=…;object=…?module-path=…&pin-source=… (RFC 7512).
+    #[arg(long)]
+    key: Option<TokenUri>,
+    /// The library that speaks to the token, unless the URI says.
+    #[arg(long, requires = "key")]
+    module: Option<PathBuf>,
+    /// A file with the token's PIN, unless the URI says; asked for at the terminal without it.
+    #[arg(long, requires = "key")]
+    pin_file: Option<PathBuf>,
 }
 
 impl Init {
@@ -33,7 +42,16 @@ impl Init {
             (None, None) => Passphrase::prompt_new("Passphrase for the CA's keys"),
         };
         let passphrase = passphrase.map_err(Failure::usage)?;
-        let options = InitOptions { names: self.names, ..InitOptions::default() };
+        let token = self.key.map(|uri| {
+            let pin = match &self.pin_file {
+                Some(file) => Some(Passphrase::from_file(file)),
+                None if uri.pin_source().is_none() => Some(Passphrase::prompt("PIN of the CA's token")),
+                None => None,
+            };
+            CaToken::new(uri, self.module.as_deref(), pin.transpose()?)
+        });
+        let token = token.transpose().map_err(Failure::usage)?;
+        let options = InitOptions { names: self.names, token, ..InitOptions::default() };
         let made = init(&self.state, options, &passphrase, now()).await.map_err(Failure::failed)?;
         say::line(&format!("box            {}", made.box_id));
         say::line(&format!("clients trust  {}", made.root.display()));

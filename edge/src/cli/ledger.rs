@@ -17,7 +17,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Failure, export::Export, say};
 use crate::{
-    EdgeEvent, credentials::certificate, http::now, record::Commit, state_dir::StateDir, trust::Root,
+    EdgeEvent, StartError, credentials::certificate, http::now, record::Commit, state_dir::StateDir,
+    trust::Root,
 };
 
 /// Looks at the journal: is it whole, what does it say, and what can be proven with it.
@@ -41,6 +42,9 @@ pub(super) struct Verify {
     /// The root certificate to trust; that of the state folder without it.
     #[arg(long)]
     root: Option<PathBuf>,
+    /// A root certificate of a plant or a company that has signed the issuing CA; trusted for units alone.
+    #[arg(long)]
+    units_root: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -117,7 +121,9 @@ impl Verify {
         let state = StateDir::new(&self.state);
         let root = self.root.unwrap_or_else(|| state.certificate("root"));
         let der = certificate(&root, state.path()).map_err(Failure::usage)?;
-        let root = Root::new(der.to_vec()).map_err(Failure::usage)?;
+        let others = self.units_root.iter().map(|path| Ok(certificate(path, state.path())?.to_vec()));
+        let others = others.collect::<Result<Vec<_>, StartError>>().map_err(Failure::usage)?;
+        let root = Root::new(der.to_vec()).map_err(Failure::usage)?.and_for_units(others);
         let check = |certificates: &[Vec<u8>], key: &str, message: &[u8], signature: &[u8]| {
             root.check(certificates, key, message, signature)
         };

@@ -2,6 +2,7 @@
 //! 5 conflict, 6 storage failed, 7 this box lives on elsewhere.
 
 mod backup;
+mod ca;
 mod client;
 mod clock;
 mod explain;
@@ -19,6 +20,8 @@ use std::{fmt, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+use crate::no_core;
+
 /// Gives every unit that a line builds its identity, with or without internet.
 #[derive(Debug, Parser)]
 #[command(name = "edge", version, about)]
@@ -31,6 +34,9 @@ struct Arguments {
 enum Command {
     /// Makes an appliance: its certificate authority, its journal, its first administrator.
     Init(init::Init),
+    /// The certificate authorities: what there is, another issuing CA, proofs for the cloud.
+    #[command(subcommand)]
+    Ca(ca::Ca),
     /// Runs the appliance.
     Run(run::Run),
     /// Lets people, stations and screens in, and out.
@@ -121,8 +127,15 @@ impl From<::ledger::ReadError> for Failure {
 pub async fn main() -> ExitCode {
     // Fails only if somebody was faster with the same.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let done = match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    // Before anything is opened: whatever this process will hold stays in it.
+    if let Err(error) = no_core::forbid() {
+        say::error(&format!("edge: core files cannot be forbidden: {error}"));
+        return ExitCode::FAILURE;
+    }
+    let done = match command {
         Command::Init(command) => command.run().await,
+        Command::Ca(command) => command.run().await,
         Command::Run(command) => command.run().await,
         Command::Token(command) => command.run().await,
         Command::Status(command) => command.run().await,

@@ -8,6 +8,7 @@ mod pages;
 mod pair;
 mod status;
 pub(crate) mod units;
+mod verify;
 
 use std::sync::Arc;
 
@@ -29,12 +30,12 @@ use crate::{
     EdgeEvent,
     access::{Access, Role, Usage, guard},
     board::{Board, Lookout},
+    ca::Issuing,
     claim::ClaimKey,
     clock::Clock,
     config::LineConfig,
     feed,
     index::{self, BoxRecord},
-    pki::Issuer,
     signing::Slots,
 };
 
@@ -44,7 +45,7 @@ pub(crate) use status::{Status, clock_view, status_now};
 /// What the handlers share.
 pub(crate) struct Floor {
     pub(crate) ledger: Ledger<EdgeEvent>,
-    pub(crate) issuer: Issuer,
+    pub(crate) issuing: Issuing,
     pub(crate) root: Vec<u8>,
     pub(crate) claim: ClaimKey,
     pub(crate) lines: Vec<LineConfig>,
@@ -59,6 +60,8 @@ pub(crate) struct Floor {
     pub(crate) cloud_skew: Option<cloud_sync::Skew>,
     pub(crate) usage: Usage,
     pub(crate) signing: Slots,
+    /// Whether [`LEGACY_ROUTES`] exist.
+    pub(crate) legacy_api: bool,
 }
 
 impl Floor {
@@ -104,6 +107,9 @@ pub const ROUTES: &[Route] = &[
     get("/openapi.json", Access::Public),
 ];
 
+/// The routes that exist only with `legacy_api = true`.
+pub const LEGACY_ROUTES: &[Route] = &[get("/verify", Access::Roles(&[Role::Admin]))];
+
 const fn get(path: &'static str, access: Access) -> Route {
     Route { method: "GET", path, access }
 }
@@ -114,7 +120,7 @@ const fn post(path: &'static str, access: Access) -> Route {
 
 /// The router. A handler without a row in [`ROUTES`] does not start, and neither does a row without a handler.
 pub(crate) fn router(floor: Shared) -> Router {
-    let faces = Faces { floor: floor.clone(), router: Router::new(), served: 0 }
+    let mut faces = Faces { floor: floor.clone(), router: Router::new(), served: 0 }
         .on("GET", "/livez", health::live)
         .on("GET", "/readyz", health::ready)
         .on("GET", "/pair", pair::page)
@@ -129,7 +135,12 @@ pub(crate) fn router(floor: Shared) -> Router {
         .on("GET", "/v1/units/{id}", units::show)
         .on("POST", "/v1/units", issue::issue)
         .on("GET", "/openapi.json", openapi::openapi);
-    assert_eq!(faces.served, ROUTES.len(), "every row of the route table has a handler");
+    let mut rows = ROUTES.len();
+    if floor.legacy_api {
+        faces = faces.on("GET", "/verify", verify::verify);
+        rows += LEGACY_ROUTES.len();
+    }
+    assert_eq!(faces.served, rows, "every row of the route table has a handler");
     security_headers(faces.router.with_state(floor))
 }
 
@@ -155,7 +166,7 @@ impl Faces {
 
 /// The row of a route. Without one the program does not start: default deny (law 11).
 fn row(method: &str, path: &str) -> &'static Route {
-    let row = ROUTES.iter().find(|route| route.method == method && route.path == path);
+    let row = ROUTES.iter().chain(LEGACY_ROUTES).find(|route| route.method == method && route.path == path);
     row.unwrap_or_else(|| panic!("{method} {path} has no row in the route table, so nobody may use it"))
 }
 

@@ -62,7 +62,7 @@ pub(crate) fn status_now(floor: &Shared) -> Result<Status, Problem> {
         started: floor.started,
         now: now(),
         storage,
-        issuing_ca_ends: floor.issuer.not_after(),
+        issuing_ca_ends: floor.issuing.current().issuer.not_after(),
         books_balance: board.cloud.books.balance(),
         clock: clock_view(floor),
         board,

@@ -153,7 +153,7 @@ fn describe_issued(
         "id": issued.id, "epoch": issued.epoch, "line": issued.line, "serial": issued.serial,
         "sha256": issued.sha256, "not_before": time(issued.not_before), "not_after": time(issued.not_after),
         "issued_at": time(at), "certificate": certificate_pem(&der),
-        "chain": certificate_pem(floor.issuer.certificate()), "cloud": cloud,
+        "chain": chain(floor, issued)?, "cloud": cloud,
     });
     if let Some(station) = &issued.station {
         body["station"] = json!(station);
@@ -178,11 +178,17 @@ pub(crate) fn issued(floor: &Shared, unit: &Unit) -> Result<(OffsetDateTime, Uni
     Ok((entry.at, issued.ok_or_else(Problem::internal)?))
 }
 
-/// A unit's certificate, read back from the journal.
-pub(crate) fn certificate(floor: &Shared, unit: &Unit) -> Result<String, Problem> {
+/// What leads from a unit's certificate to a root, PEM.
+fn chain(floor: &Shared, issued: &UnitIssued) -> Result<String, Problem> {
+    let chain = floor.issuing.chain_of(&floor.ledger, &issued.issuer_sha256);
+    chain.map_err(|error| unreadable(&error))
+}
+
+/// A unit's certificate, read back from the journal, and its chain.
+pub(crate) fn certificate(floor: &Shared, unit: &Unit) -> Result<(String, String), Problem> {
     let (_, issued) = issued(floor, unit)?;
     let der = STANDARD.decode(&issued.certificate).map_err(|_| Problem::internal())?;
-    Ok(certificate_pem(&der))
+    Ok((certificate_pem(&der), chain(floor, &issued)?))
 }
 
 pub(crate) fn certificate_pem(der: &[u8]) -> String {

@@ -57,7 +57,7 @@ impl Issuer {
             .map_err(|_| wrong("the issuing CA's certificate does not parse"))?;
         if parsed.public_key().raw != key.public_key_der() {
             return Err(wrong(
-                "issuing.pem and issuing.key do not belong together; restore both from the same backup",
+                "issuing.pem and its key do not belong together; restore both from the same backup",
             ));
         }
         let validity = parsed.validity();
@@ -80,6 +80,11 @@ impl Issuer {
     /// When the issuing CA begins.
     pub(crate) fn not_before(&self) -> OffsetDateTime {
         self.not_before
+    }
+
+    /// The issuing CA's certificate and key, for what is not a unit.
+    pub(crate) fn authority(&self) -> (&CertificateDer<'static>, &dyn SigningKey) {
+        (&self.certificate, self.key.as_ref())
     }
 
     /// When the issuing CA ends.

@@ -9,14 +9,16 @@
 //! library's defaults reach from 1975 to 4096, and repeat the serial for the same key.
 
 mod authority;
+mod ceremony;
 mod issuer;
 mod signer;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub(crate) use authority::{
-    CHECKPOINT, FLOOR, ISSUING, ROOT, checkpoint_certificate, make, make_root, server_certificate,
+    Authority, CHECKPOINT, FLOOR, ISSUING, ROOT, checkpoint_certificate, make, make_root, server_certificate,
 };
+pub(crate) use ceremony::{ca_request, proof, successor};
 pub(crate) use issuer::{Issuer, Profile};
 
 use thiserror::Error;

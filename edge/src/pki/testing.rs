@@ -1,6 +1,11 @@
 //! Requests as line PCs make them, for the tests of this crate.
 
-use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PublicKeyData, SubjectPublicKeyInfo,
+};
+use rustls_pki_types::CertificateDer;
+use time::{Duration, OffsetDateTime};
 
 fn params(name: Option<&str>) -> CertificateParams {
     let mut params = CertificateParams::default();
@@ -34,4 +39,68 @@ pub(crate) fn pem(bytes: &[u8]) -> String {
         "-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n",
         STANDARD.encode(bytes)
     )
+}
+
+/// A root of somebody else, for the tests of this crate.
+pub(crate) struct Above {
+    pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) key: KeyPair,
+    now: OffsetDateTime,
+}
+
+impl Above {
+    pub(crate) fn root(now: OffsetDateTime) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let certificate = ca_params("Plant root", now).self_signed(&key).unwrap().into();
+        Self { certificate, key, now }
+    }
+
+    /// An authority below it, with a wish.
+    pub(crate) fn below(&self, wish: fn(&mut CertificateParams)) -> (CertificateDer<'static>, KeyPair) {
+        let key = KeyPair::generate().unwrap();
+        let spki = SubjectPublicKeyInfo::from_der(&key.subject_public_key_info()).unwrap();
+        let mut params = ca_params("Hall", self.now);
+        wish(&mut params);
+        let issuer = Issuer::from_ca_cert_der(&self.certificate, &self.key).unwrap();
+        (params.signed_by(&spki, &issuer).unwrap().into(), key)
+    }
+}
+
+fn ca_params(name: &str, now: OffsetDateTime) -> CertificateParams {
+    let mut params = params(Some(name));
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    (params.not_before, params.not_after) = (now - Duration::days(1), now + Duration::days(3650));
+    params
+}
+
+/// Signs an issuing CA for a key of ours.
+pub(crate) fn authority(
+    spki: &[u8],
+    above: &CertificateDer<'_>,
+    above_key: &KeyPair,
+    now: OffsetDateTime,
+    wish: fn(&mut CertificateParams),
+) -> CertificateDer<'static> {
+    let mut params = ca_params("Issuing", now);
+    wish(&mut params);
+    let issuer = Issuer::from_ca_cert_der(above, above_key).unwrap();
+    params.signed_by(&SubjectPublicKeyInfo::from_der(spki).unwrap(), &issuer).unwrap().into()
+}
+
+/// What may be wrong with a CA.
+pub(crate) mod wishes {
+    use super::{
+        BasicConstraints, CertificateParams, Duration, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose,
+    };
+
+    pub(crate) type Wish = fn(&mut CertificateParams);
+
+    pub(crate) const NO_CA: Wish = |params| params.is_ca = IsCa::ExplicitNoCa;
+    pub(crate) const NO_CERT_SIGN: Wish = |params| params.key_usages = vec![KeyUsagePurpose::CrlSign];
+    pub(crate) const NO_CRL_SIGN: Wish = |params| params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    pub(crate) const OVER: Wish = |params| params.not_after = params.not_before + Duration::hours(1);
+    pub(crate) const SERVERS_ONLY: Wish =
+        |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    pub(crate) const NO_CA_BELOW: Wish = |params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
 }

@@ -39,17 +39,32 @@ fn storage() -> ledger::StorageConfig {
 
 impl Running {
     pub async fn start() -> Self {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let dir = TempDir::new().unwrap();
-        let options = InitOptions { names: vec!["localhost".into()], ledger: storage().options().unwrap() };
-        let made = edge::init(&dir.path().join("box"), options, &passphrase(), now()).await.unwrap();
-        Self::start_in(dir, made.admin_token)
+        let (dir, admin) = Self::made_at(now()).await;
+        Self::start_in(dir, admin)
     }
 
     /// With `more` in front of its configuration, and a clock of the test's own.
     pub async fn start_with(more: &str, source: Source) -> Self {
         let running = Self::start().await;
         running.restart_with(more, source).await
+    }
+
+    /// An appliance that was made at that time.
+    pub async fn made_at(at: OffsetDateTime) -> (TempDir, String) {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let dir = TempDir::new().unwrap();
+        let options = InitOptions {
+            names: vec!["localhost".into()],
+            ledger: storage().options().unwrap(),
+            ..InitOptions::default()
+        };
+        let made = edge::init(&dir.path().join("box"), options, &passphrase(), at).await.unwrap();
+        (dir, made.admin_token)
+    }
+
+    /// Starts with `first` at the head of the configuration.
+    pub fn start_headed(dir: TempDir, admin: String, first: &str) -> Self {
+        Self::start_in_with(dir, admin, first, machine())
     }
 
     pub fn start_in(dir: TempDir, admin: String) -> Self {
@@ -190,6 +205,6 @@ pub fn csr_with(name: &str, wish: impl FnOnce(&mut CertificateParams)) -> String
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test has a time")]
-fn now() -> OffsetDateTime {
+pub fn now() -> OffsetDateTime {
     OffsetDateTime::now_utc()
 }
