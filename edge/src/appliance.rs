@@ -34,6 +34,7 @@ use crate::{
     local::Local,
     pki::{Issuer, Profile},
     state_dir::StateDir,
+    stations::StationCa,
 };
 
 /// Why an appliance does not start.
@@ -129,9 +130,8 @@ impl Appliance {
         let own_certificate = checkpoint_key.certificates.first().cloned().unwrap_or_default();
         let options = Options { checkpoint_key: Some(checkpoint_key), ..options };
         let ledger = Ledger::open(&state.ledger(), &options)?;
-        if ledger.get::<BoxRecord>(index::BOX)?.is_none() {
-            return Err(not_initialised(&config.state, "the box's name"));
-        }
+        let this_box = ledger.get::<BoxRecord>(index::BOX)?;
+        let this_box = this_box.ok_or_else(|| not_initialised(&config.state, "the box's name"))?;
         let fence = fence::committed(&ledger)?;
         if let Some(fence @ Fence::Superseded { .. }) = &fence {
             return Err(StartError::Superseded(fence.words()));
@@ -163,6 +163,7 @@ impl Appliance {
         let link = worker.as_ref().map(Worker::link);
         let lookout = Lookout { ledger: ledger.clone(), lines: config.lines.clone(), link };
         let boards = Boards::new(lookout.clone())?;
+        let stations = StationCa::open(&state, &this_box.issued_by.box_id, passphrase, now())?;
         let floor: Shared = Arc::new(Floor {
             ledger: ledger.clone(),
             issuer,
@@ -174,6 +175,8 @@ impl Appliance {
             started: now(),
             board: boards.subscribe(),
             lookout,
+            stations,
+            legacy_api: config.legacy_api,
         });
         let local = Local::bind(&state.socket(), floor.clone())
             .map_err(|source| StartError::Io { path: state.socket().display().to_string(), source })?;

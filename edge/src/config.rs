@@ -34,6 +34,9 @@ pub struct Config {
     /// How the ledger is kept on disk.
     #[serde(default)]
     pub storage: StorageConfig,
+    /// Whether the addresses of the public sample are served to scripts that were written for it.
+    #[serde(default)]
+    pub legacy_api: bool,
 }
 
 /// Where line PCs and screens find us.

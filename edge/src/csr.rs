@@ -68,7 +68,8 @@ impl Csr {
         Self::from_der(&block.contents)
     }
 
-    fn from_der(der: &[u8]) -> Result<Self, CsrError> {
+    /// Reads exactly one request, and verifies its signature.
+    pub(crate) fn from_der(der: &[u8]) -> Result<Self, CsrError> {
         let (rest, request) = X509CertificationRequest::from_der(der)
             .map_err(|_| CsrError::Malformed("its DER does not parse"))?;
         if !rest.is_empty() {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::{
-    access::{self, TokenCreated},
+    access::{self, StationEnrolled, TokenCreated},
     fence,
     index::{self, BoxRecord},
 };
@@ -45,6 +45,13 @@ pub enum EdgeEvent {
     Reconciled(Reconciled),
     /// The cloud, or the way to it, did something.
     Cloud(CloudEvent),
+    /// A station was given a client certificate.
+    StationEnrolled(Box<StationEnrolled>),
+    /// A station was shut out.
+    StationRevoked {
+        /// The station's name.
+        name: String,
+    },
 }
 
 /// The box was made anew from a backup.
@@ -195,6 +202,9 @@ impl From<CloudEvent> for EdgeEvent {
 }
 
 impl Event for EdgeEvent {
+    // 2: stations' client certificates, and later passes of a unit.
+    const INDEX_VERSION: u32 = 2;
+
     fn apply(&self, at: &Applied<'_>, changes: &mut Changes<'_>) {
         match self {
             Self::BoxNamed { box_id, generation } => {
@@ -226,6 +236,8 @@ impl Event for EdgeEvent {
                 }
                 books::record(changes, at, event);
             }
+            Self::StationEnrolled(station) => access::station_enrolled(changes, at, station),
+            Self::StationRevoked { name } => access::station_revoked(changes, at, name),
         }
     }
 }

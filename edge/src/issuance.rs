@@ -21,13 +21,14 @@ use crate::{
     access::Principal,
     csr::Csr,
     enroll::{Asked, Judgement, Known, Refusal, judge},
-    event::{Idempotency, KeyOrigin, UnitIssued},
+    event::{Idempotency, IssuedBy, KeyOrigin, UnitIssued},
     http::{
         Shared, now, refused, unavailable,
         units::{certificate, certificate_pem},
         unreadable,
     },
     index::Unit,
+    pki::Issued,
 };
 
 /// The first label of a unit; another one is an explicit act.
@@ -72,7 +73,7 @@ pub(crate) fn id(text: &str) -> Result<RegistrationId, Problem> {
 }
 
 /// The SHA-256 of some bytes, hex.
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex::encode(digest(&SHA256, bytes))
 }
 
@@ -96,13 +97,7 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
             (spki, Some(key))
         }
     };
-    let mut serial = [0; 17];
-    aws_lc_rs::rand::fill(&mut serial[1..]).map_err(|_| Problem::internal())?;
-    serial[0] = this_box.generation;
-    let signed = floor.issuer.issue(&asked.id, &spki, at, serial).map_err(|error| {
-        tracing::error!(%error, "a certificate could not be signed");
-        Problem::internal()
-    })?;
+    let signed = sign(floor, &this_box, &asked.id, &spki, at)?;
     let event = UnitIssued {
         id: asked.id.clone(),
         epoch: 1,
@@ -140,6 +135,23 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
             Ok(Outcome::Issued { unit: Box::new(issued), at, private_key })
         }
     }
+}
+
+/// Signs a certificate for the public key `spki` (DER), with a serial number of its own.
+pub(crate) fn sign(
+    floor: &Shared,
+    this_box: &IssuedBy,
+    id: &RegistrationId,
+    spki: &[u8],
+    at: OffsetDateTime,
+) -> Result<Issued, Problem> {
+    let mut serial = [0; 17];
+    aws_lc_rs::rand::fill(&mut serial[1..]).map_err(|_| Problem::internal())?;
+    serial[0] = this_box.generation;
+    floor.issuer.issue(id, spki, at, serial).map_err(|error| {
+        tracing::error!(%error, "a certificate could not be signed");
+        Problem::internal()
+    })
 }
 
 /// Checks everything about a wish that does not depend on what is known.

@@ -25,13 +25,15 @@ mod pem;
 mod pki;
 mod reconcile;
 mod record;
+mod reissue;
 mod state_dir;
+mod stations;
 mod trust;
 
 pub use crate::{
     appliance::{Appliance, RunError, StartError},
     config::{Config, ConfigError},
     event::EdgeEvent,
-    http::{ROUTES, Route},
+    http::{Face, ROUTES, Route},
     init::{InitError, InitOptions, InitReport, init},
 };

@@ -25,10 +25,11 @@ use web::{Json, Problem};
 
 use crate::{
     EdgeEvent,
-    access::{NewToken, TokenRecord, key, mint, records},
+    access::{NewToken, StationRecord, TokenRecord, key, mint, records},
     event::Reconciled,
     http::{Shared, Status, now, refused, status_now, unreadable},
     reconcile::{self, Comparison, Order},
+    stations::{self, Enrolled, NewStation},
 };
 
 /// A bound socket.
@@ -84,6 +85,8 @@ impl Local {
             .route("/reconcile", get(compare).post(reconcile))
             .route("/tokens", get(list).post(create))
             .route("/tokens/{name}", delete(revoke))
+            .route("/stations", get(list_stations).post(enroll_station))
+            .route("/stations/{name}", delete(revoke_station))
             .with_state(floor);
         Ok(Self { listener, path: path.to_owned(), router })
     }
@@ -209,5 +212,31 @@ async fn revoke(
         })
     })?;
     info!(name, actor, "token revoked");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn list_stations(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<Json<Vec<StationRecord>>, Problem> {
+    caller.actor()?;
+    Ok(Json(crate::access::stations(&floor.ledger).map_err(|error| unreadable(&error))?))
+}
+
+async fn enroll_station(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Json(new): Json<NewStation>,
+) -> Result<(StatusCode, Json<Enrolled>), Problem> {
+    let enrolled = stations::enroll(&floor, caller.actor()?, new).await?;
+    Ok((StatusCode::CREATED, Json(enrolled)))
+}
+
+async fn revoke_station(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    UrlPath(name): UrlPath<String>,
+) -> Result<StatusCode, Problem> {
+    stations::revoke(&floor, caller.actor()?, name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -2,9 +2,16 @@
 
 mod guard;
 mod role;
+mod station;
 mod token;
+mod unit;
 
 pub(crate) use guard::{COOKIE, Principal, authenticate, guard};
 pub use role::{Access, Role};
+pub use station::StationEnrolled;
+pub(crate) use station::{
+    StationRecord, station_by_key, station_enrolled, station_key, station_revoked, stations,
+};
 pub use token::TokenCreated;
 pub(crate) use token::{NewToken, TokenRecord, created, key, mint, records, revoked};
+pub(crate) use unit::UnitPeer;
