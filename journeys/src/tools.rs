@@ -1,6 +1,6 @@
 //! The outside programs that a journey may drive. `cargo xtask test` puts them in place.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 /// Where a tool is; `None` if it is not there and need not be, which is said loudly.
 ///
@@ -28,6 +28,10 @@ pub enum Tool {
     Chromium,
     /// What makes an XFS file system.
     MkfsXfs,
+    /// BouncyCastle's library with an EST client; what it needs lies beside it.
+    BouncyCastle,
+    /// A Java that runs a source file.
+    Java,
 }
 
 impl Tool {
@@ -40,6 +44,11 @@ impl Tool {
             Self::NodeModules => vec![tools.join("npm/node_modules/azure-iot-provisioning-service")],
             Self::Chromium => vec!["/usr/bin/chromium".into(), "/usr/bin/chromium-browser".into()],
             Self::MkfsXfs => vec!["/usr/sbin/mkfs.xfs".into(), "/sbin/mkfs.xfs".into()],
+            Self::BouncyCastle => vec!["/usr/share/java/bcpkix.jar".into()],
+            // Beside its compiler: a run-time alone has no way to run a source file.
+            Self::Java => fs::canonicalize("/usr/bin/javac")
+                .map(|compiler| vec![compiler.with_file_name("java")])
+                .unwrap_or_default(),
         }
     }
 }

@@ -76,6 +76,7 @@ pub(crate) async fn guard(
     next: Next,
 ) -> Response {
     let leaf = peer.0.first();
+    let says_nothing = leaf.is_none() && !request.headers().contains_key(header::AUTHORIZATION);
     let passed = match route.access {
         Access::Public => Ok(()),
         Access::Roles(_) => identify(&floor, &request, route.face, leaf).and_then(|principal| {
@@ -94,7 +95,7 @@ pub(crate) async fn guard(
     };
     match passed {
         Ok(()) => next.run(request).await,
-        Err(problem) => refuse(problem, route.face),
+        Err(problem) => refuse(problem, route.face, says_nothing),
     }
 }
 
@@ -113,8 +114,14 @@ fn may(access: Access, principal: &Principal, request: &Request<Body>) -> Result
 }
 
 /// The answer to who may not, with the scheme that this face takes.
-fn refuse(problem: Problem, face: Face) -> Response {
-    let mut response = problem.into_response();
+///
+/// Who says nothing of itself to EST is only asked to, without a body: BouncyCastle's client, which waits to be asked,
+/// gives up on a challenge that has one.
+fn refuse(problem: Problem, face: Face, says_nothing: bool) -> Response {
+    let mut response = match (face, problem.status()) {
+        (Face::Est, status @ StatusCode::UNAUTHORIZED) if says_nothing => status.into_response(),
+        _ => problem.into_response(),
+    };
     if face.takes_basic() && response.status() == StatusCode::UNAUTHORIZED {
         let basic = HeaderValue::from_static("Basic realm=\"edge\", charset=\"UTF-8\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
