@@ -40,6 +40,7 @@ use crate::{
     renewal::Renewal,
     signing::Slots,
     state_dir::StateDir,
+    stations::StationCa,
 };
 
 /// Why an appliance does not start.
@@ -151,9 +152,8 @@ impl Appliance {
         let ledger = Ledger::open(&state.ledger(), &options)?;
         settle(&state, &ledger)?;
         let issuing = Issuing::open(&state, keyring, profile(config), now())?;
-        if ledger.get::<BoxRecord>(index::BOX)?.is_none() {
-            return Err(not_initialised(&config.state, "the box's name"));
-        }
+        let this_box = ledger.get::<BoxRecord>(index::BOX)?;
+        let this_box = this_box.ok_or_else(|| not_initialised(&config.state, "the box's name"))?;
         let fence = fence::committed(&ledger)?;
         if let Some(fence @ Fence::Superseded { .. }) = &fence {
             return Err(StartError::Superseded(fence.words()));
@@ -183,6 +183,7 @@ impl Appliance {
         let link = worker.as_ref().map(Worker::link);
         let lookout = Lookout { ledger: ledger.clone(), lines: config.lines.clone(), link };
         let boards = Boards::new(lookout.clone())?;
+        let stations = StationCa::open(&state, &this_box.issued_by.box_id, passphrase, now())?;
         let floor: Shared = Arc::new(Floor {
             ledger: ledger.clone(),
             issuing,
@@ -198,6 +199,7 @@ impl Appliance {
             cloud_skew,
             usage: Usage::default(),
             signing: Slots::new(config.limits.signatures),
+            stations,
             legacy_api: config.legacy_api,
         });
         let local = Local::bind(&state.socket(), floor.clone())

@@ -42,7 +42,7 @@ pub struct Config {
     /// How much of us everybody may take.
     #[serde(default)]
     pub limits: LimitsConfig,
-    /// Whether scripts find what they expect of the public sample: `/verify`.
+    /// Whether the addresses of the public sample are served to scripts that were written for it.
     #[serde(default)]
     pub legacy_api: bool,
 }

@@ -68,7 +68,7 @@ impl Csr {
         Self::from_der(&block.contents)
     }
 
-    /// Reads one request, and verifies its signature.
+    /// Reads exactly one request, and verifies its signature.
     pub(crate) fn from_der(der: &[u8]) -> Result<Self, CsrError> {
         let (rest, request) = X509CertificationRequest::from_der(der)
             .map_err(|_| CsrError::Malformed("its DER does not parse"))?;

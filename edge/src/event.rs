@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::{
-    access::{self, TokenCreated, TokenUse},
+    access::{self, StationEnrolled, TokenCreated, TokenUse},
     ca::{self, CaInstalled, CaProved},
     clock::{self, ClockAccepted},
     fence,
@@ -60,6 +60,13 @@ pub enum EdgeEvent {
     CaInstalled(CaInstalled),
     /// A CA has proven that it holds its key.
     CaProved(CaProved),
+    /// A station was given a client certificate.
+    StationEnrolled(Box<StationEnrolled>),
+    /// A station was shut out.
+    StationRevoked {
+        /// The station's name.
+        name: String,
+    },
 }
 
 /// The box was made anew from a backup.
@@ -256,6 +263,8 @@ impl Event for EdgeEvent {
             Self::CaInstalled(event) => ca::installed(changes, event),
             // The journal remembers it; nothing depends on it.
             Self::CaProved(_) => {}
+            Self::StationEnrolled(station) => access::station_enrolled(changes, at, station),
+            Self::StationRevoked { name } => access::station_revoked(changes, at, name),
         }
     }
 }

@@ -13,6 +13,8 @@
 //! | `day/{line}/{date}` | a counter |
 //! | `ca` | the SHA-256 of the issuing CA at work, once one has taken over from another |
 //! | `ca/{SHA-256 of an issuing CA}` | [`crate::ca::CaChain`]: what leads from it to its root |
+//! | `station/{name}` | [`crate::access::StationRecord`] |
+//! | `stationkey/{SHA-256 of the public key}` | the name of the station that has it |
 
 use aws_lc_rs::digest::{SHA256, digest};
 use azure_iot::RegistrationId;
@@ -102,6 +104,10 @@ pub(crate) fn attributes_sha256(attributes: &Map<String, Value>) -> Option<Strin
 pub(crate) fn issued(changes: &mut Changes<'_>, at: &Applied<'_>, unit: &UnitIssued) {
     changes.put(&self::unit(&unit.id), &Unit::of(unit, at.frame));
     changes.put(&key(&unit.key_sha256), &unit.id);
+    // A later pass is the same unit: it keeps its place, and the line has made no other one.
+    if unit.epoch > 1 {
+        return;
+    }
     let neighbours = order(at.seq);
     let mut ordered: Vec<(Seq, RegistrationId)> = changes.get(&neighbours).unwrap_or_default();
     ordered.push((at.seq, unit.id.clone()));

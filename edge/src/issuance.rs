@@ -22,9 +22,10 @@ use crate::{
     clock::Moment,
     csr::Csr,
     enroll::{Asked, Judgement, Known, Refusal, judge},
-    event::{Idempotency, KeyOrigin, UnitIssued},
+    event::{Idempotency, IssuedBy, KeyOrigin, UnitIssued},
     http::{Shared, refused, unavailable, units::certificate, unreadable},
     index::Unit,
+    pki::Issued,
 };
 
 /// The first label of a unit; another one is an explicit act.
@@ -69,7 +70,7 @@ pub(crate) fn id(text: &str) -> Result<RegistrationId, Problem> {
 }
 
 /// The SHA-256 of some bytes, hex.
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex::encode(digest(&SHA256, bytes))
 }
 
@@ -85,7 +86,8 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
     }
     floor.ledger.room().map_err(|full| unavailable(&full))?;
     let this_box = floor.this_box().map_err(|error| unreadable(&error))?.issued_by;
-    let Moment { at, believed } = floor.clock.moment()?;
+    let moment = floor.clock.moment()?;
+    let at = moment.at;
     // Held until the certificate is on disk or refused.
     let _slot = floor.signing.take()?;
     let (spki, private_key) = match csr {
@@ -95,16 +97,7 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
             (spki, Some(key))
         }
     };
-    let mut serial = [0; 17];
-    aws_lc_rs::rand::fill(&mut serial[1..]).map_err(|_| Problem::internal())?;
-    serial[0] = this_box.generation;
-    // One and the same signs and is named: another may take over meanwhile.
-    let issuing = floor.issuing.current();
-    let dated = if believed { at } else { issuing.issuer.not_before() };
-    let signed = issuing.issuer.issue(&asked.id, &spki, dated, serial).map_err(|error| {
-        tracing::error!(%error, "a certificate could not be signed");
-        Problem::internal()
-    })?;
+    let signed = sign(floor, &this_box, &asked.id, &spki, moment)?;
     let event = UnitIssued {
         id: asked.id.clone(),
         epoch: 1,
@@ -113,17 +106,17 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
         attributes: asked.attributes.clone(),
         key_sha256: sha256(&spki),
         key_origin: if private_key.is_some() { KeyOrigin::Edge } else { KeyOrigin::Csr },
-        serial: signed.serial,
-        sha256: sha256(&signed.der).to_uppercase(),
-        not_before: signed.not_before,
-        not_after: signed.not_after,
-        certificate: STANDARD.encode(&signed.der),
-        issuer_sha256: sha256(issuing.issuer.certificate()),
+        serial: signed.leaf.serial,
+        sha256: sha256(&signed.leaf.der).to_uppercase(),
+        not_before: signed.leaf.not_before,
+        not_after: signed.leaf.not_after,
+        certificate: STANDARD.encode(&signed.leaf.der),
+        issuer_sha256: signed.issuer_sha256,
         claim: floor.claim.record(&asked.id, FIRST_LABEL),
         idempotency: asked.idempotency.clone(),
         scope: principal.scope(),
         issued_by: this_box,
-        clock_unsafe: !believed,
+        clock_unsafe: !moment.believed,
     };
     let issued = event.clone();
     let decide = move |view: &View<'_>| match judge(&Known::in_view(view, &asked), &asked) {
@@ -143,6 +136,34 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
             Ok(Outcome::Issued { unit: Box::new(issued), at, private_key })
         }
     }
+}
+
+/// A certificate, and whose it is.
+pub(crate) struct Signed {
+    pub(crate) leaf: Issued,
+    /// SHA-256 of the certificate of the CA that signed it, hex.
+    pub(crate) issuer_sha256: String,
+}
+
+/// Signs a certificate for the public key `spki` (DER), with a serial number of its own.
+pub(crate) fn sign(
+    floor: &Shared,
+    this_box: &IssuedBy,
+    id: &RegistrationId,
+    spki: &[u8],
+    moment: Moment,
+) -> Result<Signed, Problem> {
+    let mut serial = [0; 17];
+    aws_lc_rs::rand::fill(&mut serial[1..]).map_err(|_| Problem::internal())?;
+    serial[0] = this_box.generation;
+    // One and the same signs and is named: another may take over meanwhile.
+    let issuing = floor.issuing.current();
+    let dated = if moment.believed { moment.at } else { issuing.issuer.not_before() };
+    let leaf = issuing.issuer.issue(id, spki, dated, serial).map_err(|error| {
+        tracing::error!(%error, "a certificate could not be signed");
+        Problem::internal()
+    })?;
+    Ok(Signed { leaf, issuer_sha256: sha256(issuing.issuer.certificate()) })
 }
 
 /// Checks everything about a wish that does not depend on what is known.

@@ -31,9 +31,11 @@ mod pki;
 mod problems;
 mod reconcile;
 mod record;
+mod reissue;
 mod renewal;
 mod signing;
 mod state_dir;
+mod stations;
 mod trust;
 
 pub use crate::{
@@ -41,6 +43,6 @@ pub use crate::{
     ca::{CaChain, CaInstalled, CaProved, CaToken, Origin},
     config::{Config, ConfigError},
     event::EdgeEvent,
-    http::{LEGACY_ROUTES, ROUTES, Route},
+    http::{Face, ROUTES, Route},
     init::{InitError, InitOptions, InitReport, init},
 };

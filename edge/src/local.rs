@@ -25,12 +25,13 @@ use web::{Json, Problem};
 
 use crate::{
     EdgeEvent,
-    access::{NewToken, TokenRecord, key, mint},
+    access::{NewToken, StationRecord, TokenRecord, key, mint},
     ca::{self, CaInstalled},
     clock::{Acceptance, ClockAccepted, ClockView, accept},
     event::Reconciled,
     http::{Shared, Status, clock_view, now, refused, status_now, unreadable},
     reconcile::{self, Comparison, Order},
+    stations::{self, Enrolled, NewStation},
 };
 
 /// A bound socket.
@@ -90,6 +91,8 @@ impl Local {
             .route("/tokens/{name}", delete(revoke))
             .route("/clock", get(clock))
             .route("/clock/accept", post(accept_clock))
+            .route("/stations", get(list_stations).post(enroll_station))
+            .route("/stations/{name}", delete(revoke_station))
             .with_state(floor);
         Ok(Self { listener, path: path.to_owned(), router })
     }
@@ -288,5 +291,31 @@ async fn revoke(
         })
     })?;
     info!(name, actor, "token revoked");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn list_stations(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<Json<Vec<StationRecord>>, Problem> {
+    caller.actor()?;
+    Ok(Json(crate::access::stations(&floor.ledger).map_err(|error| unreadable(&error))?))
+}
+
+async fn enroll_station(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Json(new): Json<NewStation>,
+) -> Result<(StatusCode, Json<Enrolled>), Problem> {
+    let enrolled = stations::enroll(&floor, caller.actor()?, new).await?;
+    Ok((StatusCode::CREATED, Json(enrolled)))
+}
+
+async fn revoke_station(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    UrlPath(name): UrlPath<String>,
+) -> Result<StatusCode, Problem> {
+    stations::revoke(&floor, caller.actor()?, name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -50,7 +50,9 @@ impl EdgeEvent {
             | Self::ClockAccepted(_)
             | Self::TokensUsed { .. }
             | Self::CaInstalled(_)
-            | Self::CaProved(_) => None,
+            | Self::CaProved(_)
+            | Self::StationEnrolled(_)
+            | Self::StationRevoked { .. } => None,
         }
     }
 
@@ -75,6 +77,10 @@ impl EdgeEvent {
             }
             Self::TokenCreated(token) => format!("token {} made, role {}", token.name, token.role),
             Self::TokenRevoked { name } => format!("token {name} revoked"),
+            Self::StationEnrolled(station) => {
+                format!("station {} enrolled, role {}, serial {}", station.name, station.role, station.serial)
+            }
+            Self::StationRevoked { name } => format!("station {name} revoked"),
             Self::UnitIssued(unit) => format!(
                 "{} issued on {}, pass {}, serial {}, sha256 {}",
                 unit.id, unit.line, unit.epoch, unit.serial, unit.sha256

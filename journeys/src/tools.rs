@@ -1,6 +1,6 @@
 //! The outside programs that a journey may drive. `cargo xtask test` puts them in place.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 /// Where a tool is; `None` if it is not there and need not be, which is said loudly.
 ///
@@ -30,6 +30,10 @@ pub enum Tool {
     MkfsXfs,
     /// A PKCS#11 module whose tokens are files; `softhsm2-util` comes with it.
     SoftHsm,
+    /// BouncyCastle's library with an EST client; what it needs lies beside it.
+    BouncyCastle,
+    /// A Java that runs a source file.
+    Java,
 }
 
 impl Tool {
@@ -45,6 +49,11 @@ impl Tool {
             Self::SoftHsm => {
                 vec!["/usr/lib/softhsm/libsofthsm2.so".into(), "/usr/lib64/pkcs11/libsofthsm2.so".into()]
             }
+            Self::BouncyCastle => vec!["/usr/share/java/bcpkix.jar".into()],
+            // Beside its compiler: a run-time alone has no way to run a source file.
+            Self::Java => fs::canonicalize("/usr/bin/javac")
+                .map(|compiler| vec![compiler.with_file_name("java")])
+                .unwrap_or_default(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The outside programs that tests drive: a browser, Azure's official SDKs, and what makes a file system.
+//! The outside programs that tests drive: a browser, Azure's official SDKs, an EST client, and what makes a file system.
 //!
 //! What is missing is installed where it may be; what cannot be is named, with the command that would.
 
@@ -18,7 +18,7 @@ const PYPI: &str = "azure-iot-device==2.14.0";
 pub(crate) fn prepare() -> (PathBuf, Vec<String>) {
     let dir = root().join(".tools");
     let mut missing = Vec::new();
-    let wanted: [(&str, bool, &dyn Fn() -> bool, &str); 4] = [
+    let wanted: [(&str, bool, &dyn Fn() -> bool, &str); 6] = [
         ("chromium", on_path("chromium"), &|| apt("chromium"), "apt-get install -y chromium"),
         (
             "mkfs.xfs",
@@ -27,6 +27,18 @@ pub(crate) fn prepare() -> (PathBuf, Vec<String>) {
             "apt-get install -y xfsprogs",
         ),
         ("softhsm2", on_path("softhsm2-util"), &|| apt("softhsm2"), "apt-get install -y softhsm2"),
+        (
+            "libbcpkix-java",
+            Path::new("/usr/share/java/bcpkix.jar").is_file(),
+            &|| apt("libbcpkix-java"),
+            "apt-get install -y libbcpkix-java",
+        ),
+        (
+            "javac",
+            on_path("javac"),
+            &|| apt("default-jdk-headless"),
+            "apt-get install -y default-jdk-headless",
+        ),
         (
             NPM,
             dir.join("npm/node_modules/azure-iot-provisioning-service").is_dir(),

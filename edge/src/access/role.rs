@@ -59,6 +59,8 @@ pub enum Access {
     Public,
     /// These roles.
     Roles(&'static [Role]),
+    /// A unit, by the certificate that it was issued.
+    Unit,
 }
 
 impl Access {
@@ -71,6 +73,7 @@ impl Access {
         match self {
             Self::Public => true,
             Self::Roles(roles) => roles.contains(&role),
+            Self::Unit => false,
         }
     }
 }

@@ -12,6 +12,7 @@ mod ledger;
 mod reconcile;
 mod run;
 mod say;
+mod station;
 mod status;
 mod token;
 mod watch;
@@ -42,6 +43,9 @@ enum Command {
     /// Lets people, stations and screens in, and out.
     #[command(subcommand)]
     Token(token::Token),
+    /// Lets stations in by a TLS client certificate, and out.
+    #[command(subcommand)]
+    Station(station::Station),
     /// Shows how the appliance is.
     Status(status::StatusCommand),
     /// Looks at the journal: is it whole, what does it say, and what can be proven with it.
@@ -138,6 +142,7 @@ pub async fn main() -> ExitCode {
         Command::Ca(command) => command.run().await,
         Command::Run(command) => command.run().await,
         Command::Token(command) => command.run().await,
+        Command::Station(command) => command.run().await,
         Command::Status(command) => command.run().await,
         Command::Ledger(command) => command.run().await,
         Command::Backup(command) => command.run(),

@@ -1,8 +1,10 @@
 //! The HTTPS face: every route with who may use it, in one table.
 
 mod ca;
+mod est;
 mod health;
 mod issue;
+mod legacy;
 mod openapi;
 mod pages;
 mod pair;
@@ -37,6 +39,7 @@ use crate::{
     feed,
     index::{self, BoxRecord},
     signing::Slots,
+    stations::StationCa,
 };
 
 pub(crate) use openapi::BooksView;
@@ -60,7 +63,9 @@ pub(crate) struct Floor {
     pub(crate) cloud_skew: Option<cloud_sync::Skew>,
     pub(crate) usage: Usage,
     pub(crate) signing: Slots,
-    /// Whether [`LEGACY_ROUTES`] exist.
+    /// What signs stations' client certificates.
+    pub(crate) stations: StationCa,
+    /// Whether the legacy face is there.
     pub(crate) legacy_api: bool,
 }
 
@@ -84,6 +89,29 @@ pub struct Route {
     pub path: &'static str,
     /// Who may.
     pub access: Access,
+    /// What kind of clients it is for.
+    pub face: Face,
+}
+
+/// What kind of clients a route is for, and with it how they may say who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Face {
+    /// Ours: a token, the cookie of a paired browser, or a station's certificate.
+    Main,
+    /// EST (RFC 7030): HTTP Basic besides.
+    Est,
+    /// Scripts written for the public sample: HTTP Basic besides, and no certificate; there where `legacy_api = true`.
+    Legacy,
+}
+
+impl Face {
+    pub(crate) fn takes_basic(self) -> bool {
+        matches!(self, Self::Est | Self::Legacy)
+    }
+
+    pub(crate) fn takes_certificates(self) -> bool {
+        matches!(self, Self::Main | Self::Est)
+    }
 }
 
 const READ_UNITS: Access = Access::Roles(&[Role::Station, Role::Supervisor, Role::Quality, Role::Admin]);
@@ -105,22 +133,39 @@ pub const ROUTES: &[Route] = &[
     get("/v1/units/{id}", READ_UNITS),
     post("/v1/units", ISSUE),
     get("/openapi.json", Access::Public),
+    // RFC 7030 4.1.2 and 4.5.1: these two are for everybody.
+    get("/.well-known/est/cacerts", Access::Public).of(Face::Est),
+    get("/.well-known/est/{label}/cacerts", Access::Public).of(Face::Est),
+    get("/.well-known/est/csrattrs", Access::Public).of(Face::Est),
+    get("/.well-known/est/{label}/csrattrs", Access::Public).of(Face::Est),
+    post("/.well-known/est/simpleenroll", ISSUE).of(Face::Est),
+    post("/.well-known/est/{label}/simpleenroll", ISSUE).of(Face::Est),
+    post("/.well-known/est/simplereenroll", Access::Unit).of(Face::Est),
+    post("/.well-known/est/{label}/simplereenroll", Access::Unit).of(Face::Est),
+    post("/.well-known/est/serverkeygen", ISSUE).of(Face::Est),
+    post("/.well-known/est/{label}/serverkeygen", ISSUE).of(Face::Est),
+    get("/createleaf", ISSUE).of(Face::Legacy),
+    get("/verify", Access::Roles(&[Role::Admin])).of(Face::Legacy),
 ];
 
-/// The routes that exist only with `legacy_api = true`.
-pub const LEGACY_ROUTES: &[Route] = &[get("/verify", Access::Roles(&[Role::Admin]))];
-
 const fn get(path: &'static str, access: Access) -> Route {
-    Route { method: "GET", path, access }
+    Route { method: "GET", path, access, face: Face::Main }
 }
 
 const fn post(path: &'static str, access: Access) -> Route {
-    Route { method: "POST", path, access }
+    Route { method: "POST", path, access, face: Face::Main }
+}
+
+impl Route {
+    /// The same for other clients.
+    const fn of(self, face: Face) -> Self {
+        Self { face, ..self }
+    }
 }
 
 /// The router. A handler without a row in [`ROUTES`] does not start, and neither does a row without a handler.
 pub(crate) fn router(floor: Shared) -> Router {
-    let mut faces = Faces { floor: floor.clone(), router: Router::new(), served: 0 }
+    let faces = Faces { floor: floor.clone(), router: Router::new(), served: 0 }
         .on("GET", "/livez", health::live)
         .on("GET", "/readyz", health::ready)
         .on("GET", "/pair", pair::page)
@@ -134,13 +179,20 @@ pub(crate) fn router(floor: Shared) -> Router {
         .on("GET", "/v1/units", units::list)
         .on("GET", "/v1/units/{id}", units::show)
         .on("POST", "/v1/units", issue::issue)
-        .on("GET", "/openapi.json", openapi::openapi);
-    let mut rows = ROUTES.len();
-    if floor.legacy_api {
-        faces = faces.on("GET", "/verify", verify::verify);
-        rows += LEGACY_ROUTES.len();
-    }
-    assert_eq!(faces.served, rows, "every row of the route table has a handler");
+        .on("GET", "/openapi.json", openapi::openapi)
+        .on("GET", "/.well-known/est/cacerts", est::cacerts)
+        .on("GET", "/.well-known/est/{label}/cacerts", est::cacerts)
+        .on("GET", "/.well-known/est/csrattrs", est::csrattrs)
+        .on("GET", "/.well-known/est/{label}/csrattrs", est::csrattrs)
+        .on("POST", "/.well-known/est/simpleenroll", est::simpleenroll)
+        .on("POST", "/.well-known/est/{label}/simpleenroll", est::simpleenroll)
+        .on("POST", "/.well-known/est/simplereenroll", est::simplereenroll)
+        .on("POST", "/.well-known/est/{label}/simplereenroll", est::simplereenroll)
+        .on("POST", "/.well-known/est/serverkeygen", est::serverkeygen)
+        .on("POST", "/.well-known/est/{label}/serverkeygen", est::serverkeygen)
+        .on("GET", "/createleaf", legacy::createleaf)
+        .on("GET", "/verify", verify::verify);
+    assert_eq!(faces.served, ROUTES.len(), "every row of the route table has a handler");
     security_headers(faces.router.with_state(floor))
 }
 
@@ -157,8 +209,11 @@ impl Faces {
         T: 'static,
     {
         let route = row(method, path);
+        if route.face == Face::Legacy && !self.floor.legacy_api {
+            return Self { served: self.served + 1, ..self };
+        }
         let filter = if method == "POST" { MethodFilter::POST } else { MethodFilter::GET };
-        let guard = from_fn_with_state((self.floor.clone(), route.access), guard);
+        let guard = from_fn_with_state((self.floor.clone(), route), guard);
         let router = self.router.route(path, on(filter, handler).layer(guard));
         Self { router, served: self.served + 1, ..self }
     }
@@ -166,7 +221,7 @@ impl Faces {
 
 /// The row of a route. Without one the program does not start: default deny (law 11).
 fn row(method: &str, path: &str) -> &'static Route {
-    let row = ROUTES.iter().chain(LEGACY_ROUTES).find(|route| route.method == method && route.path == path);
+    let row = ROUTES.iter().find(|route| route.method == method && route.path == path);
     row.unwrap_or_else(|| panic!("{method} {path} has no row in the route table, so nobody may use it"))
 }
 

@@ -16,9 +16,9 @@ use super::{PkiError, signer::Signer};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Authority {
     pub(crate) name: &'static str,
-    subject: &'static str,
-    path_length: Option<u8>,
-    years: i64,
+    pub(super) subject: &'static str,
+    pub(super) path_length: Option<u8>,
+    pub(super) years: i64,
 }
 
 /// The anchor of everything that this box signs.
@@ -39,7 +39,18 @@ pub(crate) fn make_root(
     now: OffsetDateTime,
     serial: [u8; 17],
 ) -> Result<CertificateDer<'static>, PkiError> {
-    Ok(params(ROOT, box_id, now, serial).self_signed(&Signer(key))?.into())
+    make_own(ROOT, key, box_id, now, serial)
+}
+
+/// Makes an authority that signs itself.
+pub(crate) fn make_own(
+    authority: Authority,
+    key: &dyn SigningKey,
+    box_id: &str,
+    now: OffsetDateTime,
+    serial: [u8; 17],
+) -> Result<CertificateDer<'static>, PkiError> {
+    Ok(params(authority, box_id, now, serial).self_signed(&Signer(key))?.into())
 }
 
 /// Makes the authority for the public key of `key`, signed by the root.
@@ -110,8 +121,8 @@ pub(crate) fn checkpoint_certificate(
 /// The common name of a checkpoint certificate: what tells it from a server's.
 pub(crate) const CHECKPOINT: &str = "edge journal checkpoint";
 
-/// What all leaves of the floor CA have in common.
-fn leaf(name: &str, days: i64, now: OffsetDateTime, serial: [u8; 17]) -> CertificateParams {
+/// What all leaves of the floor have in common.
+pub(super) fn leaf(name: &str, days: i64, now: OffsetDateTime, serial: [u8; 17]) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -124,7 +135,7 @@ fn leaf(name: &str, days: i64, now: OffsetDateTime, serial: [u8; 17]) -> Certifi
     params
 }
 
-fn sign(
+pub(super) fn sign(
     params: CertificateParams,
     spki: &[u8],
     floor: &CertificateDer<'_>,

@@ -3,6 +3,7 @@
 //! ```text
 //! root ─┬─▶ issuing CA (devices only, pathlen 0) ─▶ a leaf for every unit
 //!       └─▶ floor CA (pathlen 0)                  ─▶ our server certificate, our checkpoint certificate
+//! stations CA (its own root, pathlen 0)           ─▶ client certificates of stations
 //! ```
 //!
 //! Of a request we take the public key; every other field is ours (law 8). Validity and serial are always set: the
@@ -12,14 +13,17 @@ mod authority;
 mod ceremony;
 mod issuer;
 mod signer;
+mod station;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub(crate) use authority::{
-    Authority, CHECKPOINT, FLOOR, ISSUING, ROOT, checkpoint_certificate, make, make_root, server_certificate,
+    Authority, CHECKPOINT, FLOOR, ISSUING, ROOT, checkpoint_certificate, make, make_own, make_root,
+    server_certificate,
 };
 pub(crate) use ceremony::{ca_request, proof, successor};
-pub(crate) use issuer::{Issuer, Profile};
+pub(crate) use issuer::{Issued, Issuer, Profile};
+pub(crate) use station::{STATIONS, request, station_certificate};
 
 use thiserror::Error;
 

@@ -4,6 +4,7 @@
 use std::{
     fs,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -13,7 +14,7 @@ use edge::{
 };
 use keys::Passphrase;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
-use reqwest::{Certificate, Client, RequestBuilder};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::{Duration, OffsetDateTime};
@@ -25,6 +26,7 @@ pub struct Running {
     pub address: SocketAddr,
     pub admin: String,
     pub client: Client,
+    more: String,
     cancel: CancellationToken,
     tasks: JoinSet<Result<(), RunError>>,
 }
@@ -33,9 +35,13 @@ fn passphrase() -> Passphrase {
     Passphrase::new("correct horse battery staple".to_owned()).unwrap()
 }
 
-fn storage() -> ledger::StorageConfig {
-    toml::from_str("segment = '2 MiB'\ncache = '1 MiB'\nfloor = '1 MiB'\nballast = '0 B'").unwrap()
+fn storage(floor: &str) -> ledger::StorageConfig {
+    let text = format!("segment = '2 MiB'\ncache = '1 MiB'\nfloor = '{floor}'\nballast = '0 B'");
+    toml::from_str(&text).unwrap()
 }
+
+/// As much free space as a test needs.
+const FLOOR: &str = "1 MiB";
 
 impl Running {
     pub async fn start() -> Self {
@@ -55,7 +61,7 @@ impl Running {
         let dir = TempDir::new().unwrap();
         let options = InitOptions {
             names: vec!["localhost".into()],
-            ledger: storage().options().unwrap(),
+            ledger: storage(FLOOR).options().unwrap(),
             ..InitOptions::default()
         };
         let made = edge::init(&dir.path().join("box"), options, &passphrase(), at).await.unwrap();
@@ -64,14 +70,14 @@ impl Running {
 
     /// Starts with `first` at the head of the configuration.
     pub fn start_headed(dir: TempDir, admin: String, first: &str) -> Self {
-        Self::start_in_with(dir, admin, first, machine())
+        Self::start_in_with(dir, admin, first.to_owned(), FLOOR, machine())
     }
 
     pub fn start_in(dir: TempDir, admin: String) -> Self {
-        Self::start_in_with(dir, admin, "", machine())
+        Self::start_in_with(dir, admin, String::new(), FLOOR, machine())
     }
 
-    fn start_in_with(dir: TempDir, admin: String, more: &str, source: Source) -> Self {
+    fn start_in_with(dir: TempDir, admin: String, more: String, floor: &str, source: Source) -> Self {
         let state = dir.path().join("box");
         let file = dir.path().join("edge.toml");
         let text = format!(
@@ -80,29 +86,38 @@ impl Running {
         );
         fs::write(&file, text).unwrap();
         let mut config = Config::read(&file).unwrap();
-        config.storage = storage();
+        config.storage = storage(floor);
         let appliance = Appliance::bind_with_clock(&config, &passphrase(), source).unwrap();
         let address = appliance.local_addr();
         let cancel = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(appliance.run(cancel.clone()));
-        let root = Certificate::from_pem(&fs::read(state.join("root.pem")).unwrap()).unwrap();
-        let client = Client::builder()
-            .tls_certs_only([root])
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap();
-        Self { dir, address, admin, client, cancel, tasks }
+        let client = client(&state).build().unwrap();
+        Self { dir, address, admin, client, more, cancel, tasks }
     }
 
     pub async fn restart(self) -> Self {
-        self.restart_with("", machine()).await
+        let more = self.more.clone();
+        self.restart_with(&more, machine()).await
     }
 
     pub async fn restart_with(mut self, more: &str, source: Source) -> Self {
         self.cancel.cancel();
         self.tasks.join_next().await.unwrap().unwrap().unwrap();
-        Self::start_in_with(self.dir, self.admin, more, source)
+        Self::start_in_with(self.dir, self.admin, more.to_owned(), FLOOR, source)
+    }
+
+    /// Starts it again so that it wants so much free space.
+    pub async fn restart_with_floor(mut self, floor: &str) -> Self {
+        self.cancel.cancel();
+        self.tasks.join_next().await.unwrap().unwrap().unwrap();
+        Self::start_in_with(self.dir, self.admin, self.more, floor, machine())
+    }
+
+    /// A client that shows a certificate; both are PEM.
+    pub fn client_with(&self, certificate: &str, key: &str) -> Client {
+        let identity = Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap();
+        client(&self.dir.path().join("box")).identity(identity).build().unwrap()
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -181,6 +196,11 @@ impl Dial {
     }
 }
 
+fn client(state: &Path) -> ClientBuilder {
+    let root = Certificate::from_pem(&fs::read(state.join("root.pem")).unwrap()).unwrap();
+    Client::builder().tls_certs_only([root]).redirect(reqwest::redirect::Policy::none())
+}
+
 pub async fn answer(request: RequestBuilder) -> (u16, Value) {
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
@@ -195,13 +215,40 @@ pub fn csr(name: &str) -> String {
 
 /// A request with a fresh key that asks for more.
 pub fn csr_with(name: &str, wish: impl FnOnce(&mut CertificateParams)) -> String {
+    csr_for(&KeyPair::generate().unwrap(), name, wish)
+}
+
+/// A request for a key.
+pub fn csr_for(key: &KeyPair, name: &str, wish: impl FnOnce(&mut CertificateParams)) -> String {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     if !name.is_empty() {
         params.distinguished_name.push(DnType::CommonName, name);
     }
     wish(&mut params);
-    params.serialize_request(&KeyPair::generate().unwrap()).unwrap().pem().unwrap()
+    params.serialize_request(key).unwrap().pem().unwrap()
+}
+
+/// A certificate that a key has signed for itself.
+pub fn self_signed(key: &KeyPair, name: &str) -> String {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.self_signed(key).unwrap().pem()
+}
+
+/// Asks until the answer has this status: that time goes by is what is waited for.
+pub async fn until(status: u16, mut ask: impl AsyncFnMut() -> (u16, Value)) -> Value {
+    let asked = async {
+        loop {
+            let (found, body) = ask().await;
+            if found == status {
+                return body;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), asked).await.unwrap()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test has a time")]
