@@ -62,9 +62,20 @@ impl Floor {
 
     /// Starts the daemon; returns once it is ready.
     pub fn start(&self) -> Result<Running> {
+        self.start_with(&[])
+    }
+
+    /// The same with more in its environment.
+    pub fn start_with(&self, environment: &[(&str, &str)]) -> Result<Running> {
         let config = self.dir.join("edge.toml");
         let ready = |line: &str| line.starts_with("edge: listening");
-        Running::start("edge", &["run", "--config", text(&config)?], &self.dir.join("edge.log"), ready)
+        Running::start_with(
+            "edge",
+            &["run", "--config", text(&config)?],
+            environment,
+            &self.dir.join("edge.log"),
+            ready,
+        )
     }
 
     /// Makes a token, as the command line does.

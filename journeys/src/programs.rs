@@ -48,15 +48,22 @@ impl Running {
     /// Starts `name` and reads its standard output until `enough` says that it has told what we need to know.
     ///
     /// The rest of its output, and its log, go to `log`.
-    pub fn start(
+    pub fn start(name: &str, args: &[&str], log: &Path, enough: impl FnMut(&str) -> bool) -> Result<Self> {
+        Self::start_with(name, args, &[], log, enough)
+    }
+
+    /// The same with more in its environment.
+    pub fn start_with(
         name: &str,
         args: &[&str],
+        environment: &[(&str, &str)],
         log: &Path,
         mut enough: impl FnMut(&str) -> bool,
     ) -> Result<Self> {
         let log_file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
         let mut child = Command::new(path(name)?)
             .args(args)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log_file)
