@@ -27,7 +27,7 @@ async fn tried(program: &Path, floor: &Floor, token: &str, dir: &Path) -> Result
     let said = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "{}\n{said}{}", output.status, String::from_utf8_lossy(&output.stderr));
     ensure!(!said.contains("Authentication failed"), "it never got past the door:\n{said}");
-    let cases = said.lines().find_map(|line| line.trim().split_once(" generated")).context("no cases")?.0;
+    let cases = said.lines().find_map(|line| line.trim().split_once(" generated, ")).context("no cases")?.0;
     cases.parse().with_context(|| said.into_owned())
 }
 
