@@ -20,7 +20,7 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
 async fn tried(program: &Path, floor: &Floor, token: &str, dir: &Path) -> Result<usize> {
     let mut command = Command::new(program);
     command.args(["run", &floor.url("/openapi.json"), "--checks", CHECKS, "--seed", "1", "--no-color"]);
-    command.args(["--phases", "examples,coverage,fuzzing,stateful", "--max-examples", "50"]);
+    command.args(["--phases", "examples,coverage,fuzzing,stateful", "--max-examples", "20"]);
     command.args(["--generation-database", "none", "--header", &format!("Authorization: Bearer {token}")]);
     command.arg("--tls-verify").arg(floor.state().join("root.pem")).current_dir(dir).kill_on_drop(true);
     let output = command.output().await?;
@@ -42,7 +42,7 @@ async fn nothing_that_the_description_allows_or_forbids_is_answered_otherwise_th
     let station = floor.edge(&["token", "new", "--role", "station", "--name", "rig", "--line", "L1"])?;
     for token in [supervisor.as_str(), station.trim()] {
         let cases = tried(&program, &floor, token, dir.path()).await?;
-        ensure!(cases >= 200, "only {cases} cases");
+        ensure!(cases >= 150, "only {cases} cases");
     }
     let (status, units) = floor.get(&supervisor, "/v1/units").await?;
     ensure!(status == 200 && units["units"] != json!([]), "nothing was ever issued: {units}");
