@@ -126,7 +126,7 @@ pub(crate) const PROBLEMS: &[Known] = &[
     row(
         "id-invalid",
         &[422],
-        "The id is none that DPS takes: 1 to 64 letters, digits and '-', '.', '_', ':', which does not end with a mark.",
+        "The id is not 1 to 64 of the characters a-z 0-9 . _ : -, beginning and ending with a letter or digit.",
         "Correct the id.",
     ),
     row(

@@ -34,6 +34,10 @@ pub enum Tool {
     BouncyCastle,
     /// A Java that runs a source file.
     Java,
+    /// What tries an API by its description.
+    Schemathesis,
+    /// The library that turns the clock of a process.
+    Faketime,
 }
 
 impl Tool {
@@ -45,6 +49,10 @@ impl Tool {
             Self::Python => vec![tools.join("py/bin/python")],
             Self::NodeModules => vec![tools.join("npm/node_modules/azure-iot-provisioning-service")],
             Self::Chromium => vec!["/usr/bin/chromium".into(), "/usr/bin/chromium-browser".into()],
+            Self::Schemathesis => vec![tools.join("py/bin/schemathesis")],
+            Self::Faketime => ["x86_64", "aarch64"]
+                .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1").into())
+                .to_vec(),
             Self::MkfsXfs => vec!["/usr/sbin/mkfs.xfs".into(), "/sbin/mkfs.xfs".into()],
             Self::SoftHsm => {
                 vec!["/usr/lib/softhsm/libsofthsm2.so".into(), "/usr/lib64/pkcs11/libsofthsm2.so".into()]

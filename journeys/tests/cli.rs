@@ -65,6 +65,12 @@ async fn every_command_says_what_to_do_and_ends_with_the_right_code() -> Result<
     ensure!(token.starts_with("edge_"), "a token that nobody recognises");
     check(&["token", "new", "--state", state, "--role", "display", "--name", "DSP-07"], 5, "choose another")?;
     check(&["token", "ls", "--state", state], 0, "DSP-07")?;
+    check(&["token", "ls", "--state", state], 0, "never used")?;
+    check(&["clock", "status", "--state", state], 0, "clock    safe")?;
+    check(&["clock", "accept", "--state", state, "--reason", " "], 2, "why the clock is right")?;
+    check(&["explain", "clock-unsafe"], 0, "edge clock accept")?;
+    check(&["explain"], 0, "unit-exists")?;
+    check(&["explain", "no-such-code"], 4, "see them all")?;
     check(&["token", "revoke", "--state", state, "--name", "nobody"], 4, "no token of this name")?;
 
     for (path, says) in [("/livez", "alive"), ("/readyz", "ready")] {

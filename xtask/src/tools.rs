@@ -1,4 +1,4 @@
-//! The outside programs that tests drive: a browser, Azure's official SDKs, an EST client, and what makes a file system.
+//! The outside programs that tests drive: a browser, SDKs and clients of others, and what makes disks, clocks and tokens.
 //!
 //! What is missing is installed where it may be; what cannot be is named, with the command that would.
 
@@ -13,6 +13,8 @@ use crate::root;
 /// The packages of the official service client, and of the official device client.
 const NPM: &str = "azure-iot-provisioning-service@1.10.1";
 const PYPI: &str = "azure-iot-device==2.14.0";
+/// What tries an API by its description.
+const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 
 /// Prepares the tools; returns their folder and what could not be had.
 pub(crate) fn prepare() -> (PathBuf, Vec<String>) {
@@ -48,9 +50,16 @@ pub(crate) fn prepare() -> (PathBuf, Vec<String>) {
         (
             PYPI,
             python(&dir).is_ok_and(|python| has_sdk(&python)),
-            &|| pip(&dir),
+            &|| pip(&dir, PYPI),
             "needs python3 with venv and pip",
         ),
+        (
+            SCHEMATHESIS,
+            dir.join("py/bin/schemathesis").is_file(),
+            &|| pip(&dir, SCHEMATHESIS),
+            "needs python3 with venv and pip",
+        ),
+        ("faketime", on_path("faketime"), &|| apt("faketime"), "apt-get install -y faketime"),
     ];
     for (what, there, install, otherwise) in wanted {
         if !there {
@@ -89,14 +98,14 @@ fn npm(dir: &Path) -> bool {
             .arg(NPM))
 }
 
-fn pip(dir: &Path) -> bool {
+fn pip(dir: &Path, package: &str) -> bool {
     let venv = dir.join("py");
     ran(Command::new("python3").args(["-m", "venv"]).arg(&venv))
         && ran(Command::new(venv.join("bin/pip")).args([
             "install",
             "--quiet",
             "--disable-pip-version-check",
-            PYPI,
+            package,
         ]))
 }
 

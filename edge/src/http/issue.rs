@@ -29,6 +29,7 @@ use crate::{
 pub(super) struct IssueRequest {
     /// Its registration id; the CN of the csr without it.
     #[serde(default)]
+    #[schema(pattern = "^[A-Za-z0-9]([-._:A-Za-z0-9]{0,62}[A-Za-z0-9])?$")]
     id: Option<String>,
     /// PKCS#10 in PEM, at most 16 KiB; without it the appliance makes the key.
     #[serde(default)]

@@ -65,6 +65,13 @@ fn describe(operation: &Operation) -> Value {
         "operationId": name, "summary": summary, "parameters": parameters(), "x-roles": roles,
         "responses": responses(answers, codes, roles.len() < Role::ALL.len()),
     });
+    if *name == "issueUnit" {
+        // Whoever generates a client sees that what was issued can be looked at.
+        let show = json!({ "operationId": "showUnit", "parameters": { "id": "$response.body#/id" } });
+        for status in ["200", "201"] {
+            described["responses"][status]["links"] = json!({ "unit": show });
+        }
+    }
     if let Some(schema) = request {
         described["requestBody"] =
             json!({ "required": true, "content": content("application/json", schema) });
