@@ -23,8 +23,10 @@ use crate::{
 pub const BULK: usize = 10;
 /// How many units can be under suspicion; in a long outage of the service nearly all suspicion is wrong.
 const SUSPECTS: usize = 64;
-/// How often a suspect fails alone, while others pass, until a person should look.
+/// How often a suspect fails alone, while others pass, until a person should look …
 const STRIKES: u32 = 6;
+/// … and for how long at least.
+const STRUCK: Duration = Duration::from_secs(3600);
 
 /// What to do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +70,9 @@ struct Later {
     at: Duration,
     /// Whether it may have made a request fail; then it is sent alone.
     suspect: bool,
+    /// How often it failed alone, and when first.
     strikes: u32,
+    struck: Duration,
 }
 
 /// The link's state, the budget, and who has to wait for a reason of its own.
@@ -263,6 +267,7 @@ impl Mind {
             at: Duration::ZERO,
             suspect: false,
             strikes: 0,
+            struck: Duration::ZERO,
         })
     }
 
@@ -281,9 +286,13 @@ impl Mind {
     /// A suspect failed alone, while others pass.
     fn strike(&mut self, now: Duration, id: &RegistrationId) -> Blame {
         let later = self.later(id);
+        if later.strikes == 0 {
+            later.struck = now;
+        }
         later.strikes += 1;
         later.at = now + later.delays.next(None);
-        if later.strikes >= STRIKES { Blame::Unit(id.clone()) } else { Blame::Units }
+        let hopeless = later.strikes >= STRIKES && now >= later.struck + STRUCK;
+        if hopeless { Blame::Unit(id.clone()) } else { Blame::Units }
     }
 
     fn sight(&mut self, now: Duration, trouble: &Trouble) {
@@ -466,12 +475,12 @@ mod tests {
         mind.heard(NOW, 0);
         let poison = ids(1);
         assert_eq!(fail(&mut mind, Cause::Service, &poison), Blame::Units);
-        for strike in 1..=STRIKES {
+        for _ in 0..2 * STRIKES {
             mind.heard(NOW, 0);
-            let blame = fail(&mut mind, Cause::Service, &poison);
-            assert_eq!(blame == Blame::Unit(poison[0].clone()), strike == STRIKES);
-            assert_eq!(mind.link(), &LinkState::Up);
+            assert_eq!(fail(&mut mind, Cause::Service, &poison), Blame::Units, "not within minutes");
         }
+        let blame = mind.failed(NOW + STRUCK, 0, 0, &trouble(Cause::Service, None), &poison);
+        assert_eq!((blame, mind.link()), (Blame::Unit(poison[0].clone()), &LinkState::Up));
     }
 
     #[test]
