@@ -143,14 +143,15 @@ impl Appliance {
         let survey = cloud.clone().map(Survey::new);
         let worker = match config.cloud.as_ref().zip(cloud) {
             Some((config, cloud)) => {
-                                let mut seed = [0; 8];
+                let mut seed = [0; 8];
                 rand::fill(&mut seed).map_err(|_| StartError::Certificate("no randomness".to_owned()))?;
                 let describe = Arc::new(crate::event::announcement);
                 let permission = {
                     let (ledger, own) = (ledger.clone(), own_certificate);
                     Arc::new(move || fence::permit(&ledger, &own))
                 };
-                let worker = Worker::new(ledger.clone(), cloud, describe, config.pace(), u64::from_ne_bytes(seed));
+                let worker =
+                    Worker::new(ledger.clone(), cloud, describe, config.pace(), u64::from_ne_bytes(seed));
                 Some(worker.permitted_by(permission))
             }
             None => None,

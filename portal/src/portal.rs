@@ -174,7 +174,7 @@ fn worker(
 ) -> Result<Worker<PortalEvent>, StartError> {
     let mut seed = [0; 8];
     aws_lc_rs::rand::fill(&mut seed).map_err(|_| StartError::Random)?;
-        let describe: Describe<PortalEvent> =
+    let describe: Describe<PortalEvent> =
         Arc::new(move |entry, id| entry.events.iter().find_map(|event| describe(event, id, &seal)));
     Ok(Worker::new(ledger.clone(), Cloud::new(config)?, describe, config.pace(), u64::from_ne_bytes(seed)))
 }

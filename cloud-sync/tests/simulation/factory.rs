@@ -20,6 +20,8 @@ pub(crate) struct Issued {
     /// The units as the ledger has them, with the frame of their last pass.
     pub(crate) units: BTreeMap<usize, (Unit, Seq)>,
     pub(crate) generation: u8,
+    /// Certificates that no ledger knows any more.
+    pub(crate) lost: BTreeSet<String>,
 }
 
 impl Issued {
@@ -70,6 +72,13 @@ impl Issued {
             let record = books::committed(&factory.ledger, &unit.id).unwrap().unwrap();
             assert_eq!((record.state.epoch(), record.wanted.seq), (unit.epoch, *seq));
         }
-        Self { units, generation: self.generation + 1, ..self }
+        let kept: BTreeSet<_> = units
+            .values()
+            .flat_map(|(unit, _)| unit.earlier.iter().chain([&unit.certificate]))
+            .map(|number| certificate(*number).thumbprint.clone())
+            .collect();
+        let lost =
+            self.thumbprints.values().flatten().filter(|given| !kept.contains(*given)).cloned().collect();
+        Self { units, generation: self.generation + 1, lost, ..self }
     }
 }

@@ -100,6 +100,12 @@ impl World {
         self.parties.get_mut(&who).unwrap()
     }
 
+    /// A party dies and comes back. It tries at once, because nobody has told it of any patience.
+    pub(crate) fn crash(&mut self, who: Who, seed: u64) {
+        self.party(who).crash(seed);
+        self.silent_until.remove(&who);
+    }
+
     /// Lives until `until`, or until `done`.
     pub(crate) fn live(&mut self, until: Duration, mut done: impl FnMut(&mut Self) -> bool) {
         while self.now < until {
@@ -131,7 +137,7 @@ impl World {
                         u64::from(self.silent_until.get(&who).is_some_and(|until| now < *until));
                     let sender = (who, self.party(who).life, number);
                     if self.dice.u8(..100) < self.astray {
-                        let late = Duration::from_secs(self.dice.u64(31..3 * 86_400));
+                        let late = Duration::from_secs(self.dice.u64(31..7200));
                         self.send(late, sender, Flight::Request { call, late: true });
                         self.send(
                             PATIENCE,
@@ -157,14 +163,14 @@ impl World {
         match flight {
             Flight::Heard(result) => {
                 let now = self.now;
+                if self.party(who).life != life {
+                    return;
+                }
                 if let Ok(Answer { status: 429, retry_after: Some(wait), .. }) = &result {
                     let until = self.silent_until.entry(who).or_default();
                     *until = (*until).max(now + *wait);
                 }
-                let party = self.party(who);
-                if party.life == life {
-                    party.clerk.heard(now, asked, result);
-                }
+                self.party(who).clerk.heard(now, asked, result);
             }
             Flight::Request { call, late } => {
                 let mut fate = self.forecast.fate(self.weather, moment(self.now), &request(&call));
