@@ -10,7 +10,7 @@ use crate::{
 /// A conversation about some units: says what to ask next, and in the end how it went.
 ///
 /// Every request may be repeated from the start after a crash or a lost reply, and ends the same way.
-pub trait Conversation: Send {
+pub trait Conversation: Send + Sync {
     /// The next request; `None` when everything was said.
     fn next(&self) -> Option<Call>;
     /// Takes the answer to it, one that [`Answer::check`] let pass.

@@ -7,6 +7,7 @@ pub mod browser;
 pub mod chromium;
 pub mod fault;
 pub mod floor;
+pub mod load;
 pub mod programs;
 pub mod proxy;
 pub mod sky;
