@@ -82,9 +82,7 @@ async fn tunnel(stream: TcpStream, to: SocketAddr, wants: Option<&str>) -> std::
     let mut head = String::new();
     while client.read_line(&mut head).await? > 0 && !head.ends_with("\r\n\r\n") {}
     assert!(head.starts_with("CONNECT "), "{head}");
-    let given = head
-        .lines()
-        .find_map(|line| line.to_ascii_lowercase().starts_with("proxy-authorization:").then_some(line));
+    let given = head.lines().find(|line| line.to_ascii_lowercase().starts_with("proxy-authorization:"));
     if wants.is_some_and(|wants| !given.is_some_and(|given| given.ends_with(wants))) {
         return client.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n").await;
     }
@@ -99,7 +97,7 @@ fn configured(section: &str) -> Result<Cloud, cloud_sync::CloudError> {
 
 async fn ask(section: &str) -> Result<Answer, Trouble> {
     let call = Call { path: "/enrollments/a".to_owned(), cost: 1, ..Call::default() };
-    configured(section).unwrap().call(&call, OffsetDateTime::now_utc()).await?.check()
+    configured(section).unwrap().call(&call, now()).await?.check()
 }
 
 async fn check(section: &str, expected: Cause, word: &str) {
@@ -169,7 +167,7 @@ async fn a_credential_is_refused_for_itself_or_for_the_clock() {
     let section = sky.direct().replace(&format!("{known_file:?}"), &format!("{other:?}"));
     check(&section, Cause::Unauthorized, "401").await;
     let call = Call { path: "/enrollments/a".to_owned(), cost: 1, ..Call::default() };
-    let yesterday = OffsetDateTime::now_utc() - time::Duration::DAY;
+    let yesterday = now() - time::Duration::DAY;
     let answer = configured(&sky.direct()).unwrap().call(&call, yesterday).await.unwrap();
     assert_eq!(answer.check().unwrap_err().cause, Cause::Clock);
 }
@@ -204,4 +202,9 @@ async fn a_proxy_that_makes_no_sense_is_refused_before_anything_is_sent() {
         let error = configured(&format!("{}[proxy]\n{proxy}\n", sky.section)).unwrap_err();
         assert!(error.to_string().contains(word), "{error}");
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "real sockets live in real time")]
+fn now() -> OffsetDateTime {
+    OffsetDateTime::now_utc()
 }
