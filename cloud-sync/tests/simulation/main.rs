@@ -1,6 +1,7 @@
 //! The worker's decisions, the emulator's cloud and the ledger's decisions in one world, without a socket, a disk or a
 //! clock: what must hold whatever happens, in whichever order.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::print_stdout, reason = "the figures are for whoever looks")]
 
 mod drain;
 mod factory;

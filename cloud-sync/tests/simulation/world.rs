@@ -196,7 +196,11 @@ impl World {
                         self.send(travel, sender, Flight::Heard(result));
                     }
                     None => {
-                        self.send(PATIENCE, sender, Flight::Heard(Err(trouble(Cause::TimedOut, "no answer"))))
+                        self.send(
+                            PATIENCE,
+                            sender,
+                            Flight::Heard(Err(trouble(Cause::TimedOut, "no answer"))),
+                        );
                     }
                 }
             }
