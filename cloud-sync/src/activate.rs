@@ -52,6 +52,7 @@ impl Activating {
                 Err(outcome) => self.outcome = Some(outcome),
             },
             404 => self.outcome = Some(Outcome::Later("the factory has not announced it yet")),
+            409 | 412 => self.outcome = Some(Outcome::Later("somebody else changes the enrollment just now")),
             _ => self.outcome = Some(rejected(answer)),
         }
         Ok(())

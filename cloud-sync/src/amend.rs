@@ -90,6 +90,7 @@ impl Amending {
                 }
             }
             404 => self.ask = Some(Ask::Create),
+            409 | 412 => self.outcome = Some(Outcome::Later("somebody else changes the enrollment just now")),
             _ => self.outcome = Some(rejected(answer)),
         }
         Ok(())

@@ -83,8 +83,10 @@ impl Announcing {
 
     fn hear_create(&mut self, unit: Announcement, answer: &Answer) {
         match answer.status {
+            // An answer that shows another certificate is not believed before it was looked at.
+            200 | 201 if shows_another(&unit, answer) => self.asks.push_back(Ask::Compare(Box::new(unit))),
             200 | 201 => self.done(unit.id, Outcome::Accepted),
-            409 => self.asks.push_back(Ask::Compare(Box::new(unit))),
+            409 | 412 => self.asks.push_back(Ask::Compare(Box::new(unit))),
             _ => self.done(
                 unit.id,
                 Outcome::stopped("rejected", format!("DPS refuses the enrollment: {}", answer.summary())),
@@ -101,6 +103,7 @@ impl Announcing {
             }
             // Gone between two requests: it will be created at the next try.
             404 => Outcome::Later("the enrollment vanished while it was compared"),
+            409 | 412 => Outcome::Later("somebody else changes the enrollment just now"),
             _ => Outcome::stopped(
                 "rejected",
                 format!("DPS does not show the enrollment: {}", answer.summary()),
@@ -174,6 +177,13 @@ pub(crate) fn generation(unit: &Announcement, found: &IndividualEnrollment) -> O
     let edge = found.optional_device_information.as_ref()?.get("edge")?;
     let same = edge.get("box").and_then(Value::as_str) == Some(&unit.provenance.box_id);
     edge.get("generation").and_then(Value::as_u64).filter(|_| same)?.try_into().ok()
+}
+
+/// Whether the answer to a write shows a certificate that is not the unit's.
+fn shows_another(unit: &Announcement, answer: &Answer) -> bool {
+    let shown = answer.parse::<IndividualEnrollment>().ok();
+    let thumbprint = shown.as_ref().and_then(IndividualEnrollment::thumbprint);
+    thumbprint.is_some_and(|thumbprint| !thumbprint.eq_ignore_ascii_case(&unit.thumbprint))
 }
 
 fn compare(unit: &Announcement, found: &IndividualEnrollment) -> Outcome {

@@ -131,9 +131,10 @@ impl<E: Event> Clerk<E> {
         round.under_way = None;
         let heard = result.and_then(Answer::check).and_then(|answer| round.hear(&answer));
         let over = round.last || round.next().is_none();
+        let units = round.about.len();
         match heard {
             Ok(()) => {
-                let news = self.mind.heard(now, number);
+                let news = self.mind.heard(now, number, units);
                 self.link_is(news);
                 if over {
                     let round = self.rounds.swap_remove(at);

@@ -209,9 +209,11 @@ fn cause(error: &reqwest::Error) -> Cause {
     let mut reason: Option<&(dyn Error + 'static)> = Some(error);
     let mut found = if error.is_timeout() { Cause::TimedOut } else { Cause::Unreachable };
     while let Some(error) = reason {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            // Inside of an io::Error hides whatever a TLS stream has failed of.
-            if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+        // What hides inside of an io::Error is no source of it, and may be one itself.
+        let mut hidden = error.downcast_ref::<io::Error>();
+        while let Some(error) = hidden {
+            let inner = error.get_ref();
+            if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
                 return Cause::Tls;
             }
             match error.kind() {
@@ -219,6 +221,7 @@ fn cause(error: &reqwest::Error) -> Cause {
                 io::ErrorKind::TimedOut => found = Cause::TimedOut,
                 _ => {}
             }
+            hidden = inner.and_then(|inner| inner.downcast_ref::<io::Error>());
         }
         if error.is::<rustls::Error>() {
             return Cause::Tls;

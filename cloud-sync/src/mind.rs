@@ -23,8 +23,11 @@ use crate::{
 pub const BULK: usize = 10;
 /// How many units can be under suspicion; in a long outage of the service nearly all suspicion is wrong.
 const SUSPECTS: usize = 64;
-/// How often a suspect fails alone, while others pass, until a person should look.
-const STRIKES: u32 = 6;
+/// How often a suspect fails alone, while others pass, until a person should look: more often than bad luck on a bad day
+/// explains …
+const STRIKES: u32 = 24;
+/// … and for how long at least.
+const STRUCK: Duration = Duration::from_secs(3600);
 
 /// What to do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +71,11 @@ struct Later {
     at: Duration,
     /// Whether it may have made a request fail; then it is sent alone.
     suspect: bool,
+    /// How often it failed alone, and when first.
     strikes: u32,
+    struck: Duration,
+    /// How many requests about units had passed when it failed alone last.
+    passed: u64,
 }
 
 /// The link's state, the budget, and who has to wait for a reason of its own.
@@ -85,6 +92,8 @@ pub struct Mind {
     window: usize,
     /// Failures in a row that may be a unit's or the link's.
     doubtful: u32,
+    /// How many requests about units were answered.
+    passed: u64,
     sightings: Vec<Sighting<Duration>>,
     budget: Budget,
     later: HashMap<RegistrationId, Later>,
@@ -103,6 +112,7 @@ impl Mind {
             fresh: 0,
             window: 1,
             doubtful: 0,
+            passed: 0,
             sightings: Vec::new(),
             budget: Budget::new(pace.per_minute, BULK as u32),
             later: HashMap::new(),
@@ -190,8 +200,9 @@ impl Mind {
         self.budget.take(now, self.cost(units))
     }
 
-    /// DPS answered request `number`. Returns the link's state if that is news.
-    pub fn heard(&mut self, now: Duration, number: u64) -> Option<LinkState> {
+    /// DPS answered request `number`, which was about `units` units. Returns the link's state if that is news.
+    pub fn heard(&mut self, now: Duration, number: u64, units: usize) -> Option<LinkState> {
+        self.passed += u64::from(units > 0);
         if number < self.fresh {
             return None;
         }
@@ -217,7 +228,7 @@ impl Mind {
             if let [unit] = units
                 && self.later.get(unit).is_some_and(|later| later.suspect)
             {
-                return self.strike(now, unit);
+                return self.strike(now, unit, trouble.cause);
             }
             self.doubtful += 1;
             if self.doubtful == 1 && !units.is_empty() {
@@ -263,6 +274,8 @@ impl Mind {
             at: Duration::ZERO,
             suspect: false,
             strikes: 0,
+            struck: Duration::ZERO,
+            passed: 0,
         })
     }
 
@@ -279,11 +292,18 @@ impl Mind {
     }
 
     /// A suspect failed alone, while others pass.
-    fn strike(&mut self, now: Duration, id: &RegistrationId) -> Blame {
+    fn strike(&mut self, now: Duration, id: &RegistrationId, cause: Cause) -> Blame {
+        let passed = self.passed;
         let later = self.later(id);
-        later.strikes += 1;
+        if later.strikes == 0 {
+            later.struck = now;
+        }
+        // An answer that breaks off may do so for its length; and where nobody else was asked, nobody else has passed.
+        let others_pass = std::mem::replace(&mut later.passed, passed) < passed;
+        later.strikes += u32::from(others_pass && cause != Cause::Garbled);
         later.at = now + later.delays.next(None);
-        if later.strikes >= STRIKES { Blame::Unit(id.clone()) } else { Blame::Units }
+        let hopeless = later.strikes >= STRIKES && now >= later.struck + STRUCK && cause != Cause::Garbled;
+        if hopeless { Blame::Unit(id.clone()) } else { Blame::Units }
     }
 
     fn sight(&mut self, now: Duration, trouble: &Trouble) {
@@ -351,7 +371,7 @@ mod tests {
     fn a_restart_probes_at_once_with_one_and_then_sends_by_ten() {
         let mut mind = mind();
         assert_eq!(mind.next(NOW, ids(30)), Next::Send(ids(1)));
-        assert_eq!(mind.heard(NOW, 0), Some(LinkState::Up));
+        assert_eq!(mind.heard(NOW, 0, 1), Some(LinkState::Up));
         assert_eq!(mind.next(NOW, ids(30)), Next::Send(ids(10)));
         assert_eq!(mind.next(NOW, ids(3)), Next::Send(ids(3)));
     }
@@ -376,32 +396,32 @@ mod tests {
     fn more_requests_are_under_way_the_longer_all_goes_well_and_one_after_a_failure() {
         let mut mind = mind();
         for window in [1, 2, 3, 3] {
-            mind.heard(NOW, 0);
+            mind.heard(NOW, 0, 1);
             assert_eq!((mind.may_ask(NOW, window - 1), mind.may_ask(NOW, window)), (Ok(()), Err(None)));
         }
         fail(&mut mind, Cause::Refused, &[]);
         let number = mind.fresh;
-        mind.heard(NOW, number);
+        mind.heard(NOW, number, 1);
         assert_eq!((mind.may_ask(NOW, 0), mind.may_ask(NOW, 1)), (Ok(()), Err(None)));
     }
 
     #[test]
     fn what_was_asked_before_the_link_failed_does_not_open_it_again() {
         let mut mind = mind();
-        mind.heard(NOW, 0);
+        mind.heard(NOW, 0, 1);
         let busy = trouble(Cause::Busy, Some(Duration::from_secs(60)));
         mind.failed(NOW, 5, 7, &busy, &[]);
-        assert_eq!((mind.heard(NOW, 6), is_down(&mind)), (None, true), "request 6 was under way");
+        assert_eq!((mind.heard(NOW, 6, 1), is_down(&mind)), (None, true), "request 6 was under way");
         let longer = trouble(Cause::Busy, Some(Duration::from_secs(90)));
         mind.failed(NOW, 7, 7, &longer, &[]);
         assert!(mind.may_ask(NOW + Duration::from_secs(89), 0).is_err(), "the longest wait counts");
-        assert!(mind.heard(NOW, 8).is_some());
+        assert!(mind.heard(NOW, 8, 1).is_some());
     }
 
     #[test]
     fn one_complaint_halves_the_pace_once_however_many_were_under_way() {
         let mut mind = mind();
-        mind.heard(NOW, 0);
+        mind.heard(NOW, 0, 1);
         let full = mind.per_minute();
         for number in 1..5 {
             mind.failed(NOW, number, 4, &trouble(Cause::Busy, None), &[]);
@@ -418,8 +438,8 @@ mod tests {
         assert!(news(fail(&mut mind, Cause::Name, &[])));
         let seen: Vec<_> = mind.sightings().iter().map(|seen| (seen.cause, seen.tries)).collect();
         assert_eq!(seen, [(Cause::Refused, 2), (Cause::Name, 1)]);
-        assert!(mind.heard(NOW, 100).is_some());
-        assert!(mind.heard(NOW, 101).is_none());
+        assert!(mind.heard(NOW, 100, 1).is_some());
+        assert!(mind.heard(NOW, 101, 1).is_none());
         fail(&mut mind, Cause::Tls, &[]);
         assert_eq!(mind.sightings().len(), 1, "a new outage is counted anew");
     }
@@ -427,7 +447,7 @@ mod tests {
     #[test]
     fn a_unit_that_has_to_wait_does_not_hold_up_the_others() {
         let mut mind = mind();
-        mind.heard(NOW, 0);
+        mind.heard(NOW, 0, 1);
         let [first, second]: [_; 2] = ids(2).try_into().unwrap();
         mind.defer(NOW, first.clone());
         assert_eq!(mind.next(NOW, ids(2)), Next::Send(vec![second]));
@@ -441,7 +461,7 @@ mod tests {
     #[test]
     fn a_bulk_that_fails_alone_is_asked_one_by_one_and_the_link_stays_up() {
         let mut mind = mind();
-        mind.heard(NOW, 0);
+        mind.heard(NOW, 0, 1);
         assert_eq!(fail(&mut mind, Cause::Service, &ids(10)), Blame::Units);
         assert_eq!(mind.link(), &LinkState::Up);
         assert_eq!(mind.next(NOW, ids(10)), Next::Send(ids(1)), "a suspect goes alone");
@@ -454,7 +474,7 @@ mod tests {
     #[test]
     fn a_second_doubtful_failure_in_a_row_is_the_links() {
         let mut mind = mind();
-        mind.heard(NOW, 0);
+        mind.heard(NOW, 0, 1);
         fail(&mut mind, Cause::Service, &ids(10));
         assert!(matches!(fail(&mut mind, Cause::Service, &ids(30)[10..20]), Blame::Link(Some(_))));
         assert_eq!(mind.next(LONG_AFTER, ids(30)), Next::Send(vec![ids(21)[20].clone()]), "above suspicion");
@@ -463,22 +483,27 @@ mod tests {
     #[test]
     fn a_suspect_that_fails_alone_again_and_again_needs_a_person() {
         let mut mind = mind();
-        mind.heard(NOW, 0);
+        mind.heard(NOW, 0, 1);
         let poison = ids(1);
         assert_eq!(fail(&mut mind, Cause::Service, &poison), Blame::Units);
-        for strike in 1..=STRIKES {
-            mind.heard(NOW, 0);
-            let blame = fail(&mut mind, Cause::Service, &poison);
-            assert_eq!(blame == Blame::Unit(poison[0].clone()), strike == STRIKES);
-            assert_eq!(mind.link(), &LinkState::Up);
+        for _ in 0..2 * STRIKES {
+            mind.heard(NOW, 0, 1);
+            assert_eq!(fail(&mut mind, Cause::Service, &poison), Blame::Units, "not within minutes");
         }
+        for _ in 0..2 * STRIKES {
+            let blame = mind.failed(NOW + STRUCK, 0, 0, &trouble(Cause::Garbled, None), &poison);
+            assert_eq!(blame, Blame::Units, "nor because answers break off");
+        }
+        mind.heard(NOW, 0, 1);
+        let blame = mind.failed(NOW + STRUCK, 0, 0, &trouble(Cause::Service, None), &poison);
+        assert_eq!((blame, mind.link()), (Blame::Unit(poison[0].clone()), &LinkState::Up));
     }
 
     #[test]
     fn what_no_unit_can_cause_is_the_links_at_once() {
         for cause in [Cause::Refused, Cause::Unauthorized, Cause::Clock, Cause::Busy, Cause::Tls] {
             let mut mind = mind();
-            mind.heard(NOW, 0);
+            mind.heard(NOW, 0, 1);
             assert!(matches!(fail(&mut mind, cause, &ids(1)), Blame::Link(Some(_))));
             assert_eq!(mind.later.len(), 0, "nobody is suspected");
         }

@@ -394,3 +394,17 @@ fn a_box_that_lives_on_elsewhere_amends_nothing_and_says_so() {
         assert_eq!((conversation.next(), conversation.generation()), (None, Some(2)), "{kind}");
     }
 }
+
+#[test]
+fn an_answer_that_shows_another_certificate_is_looked_at_and_a_conflict_that_is_none_is_no_refusal() {
+    let no_bulk = || answer(400, json!({ "errorCode": 400_004, "message": "no bulk today" }));
+    let ours = || answer(200, record(&"ab".repeat(32), "disabled"));
+    let conflict = || answer(412, json!({ "errorCode": 412_001, "message": "Precondition failed." }));
+    let (calls, outcomes) =
+        talk(announcing(&["a"]), vec![no_bulk(), answer(200, record("CD", "disabled")), ours()]);
+    assert_eq!((calls[2].method, &outcomes[0].1), (Method::Get, &Outcome::Accepted));
+    assert_eq!(talk(announcing(&["a"]), vec![no_bulk(), conflict(), ours()]).1[0].1, Outcome::Accepted);
+    let (_, outcomes) = talk(announcing(&["a"]), vec![no_bulk(), conflict(), conflict()]);
+    assert!(matches!(outcomes[0].1, Outcome::Later(_)));
+    assert!(matches!(talk(activating(), vec![conflict()]).1[0].1, Outcome::Later(_)));
+}

@@ -60,6 +60,18 @@ pub(crate) struct CloudView {
     pub(crate) link: String,
     /// A few words on why it is down.
     pub(crate) why: Option<String>,
+    /// The stable code of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) code: Option<String>,
+    /// What to do about it, and who.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) advice: Option<String>,
+    /// When it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub(crate) next_try: Option<OffsetDateTime>,
+    /// How long it takes to tell what waits, once the cloud can be reached, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) eta_seconds: Option<u64>,
     #[serde(default, with = "time::serde::rfc3339::option")]
     pub(crate) since: Option<OffsetDateTime>,
     #[schema(value_type = BooksView)]
@@ -150,11 +162,21 @@ impl Lookout {
             Some(LinkState::Up) => ("up", None),
             Some(LinkState::Down { cause, .. }) => ("down", Some(cause.words().to_owned())),
         };
+        let cause = link.as_ref().and_then(|link| match link.state {
+            LinkState::Down { cause, .. } => Some(cause),
+            LinkState::Unknown | LinkState::Up => None,
+        });
+        let books = books::balance(ledger)?;
+        let waiting = u64::try_from(books.waiting).unwrap_or_default();
         let cloud = CloudView {
             link: word.to_owned(),
             why,
+            code: cause.map(|cause| cause.code().to_owned()),
+            advice: cause.map(|cause| cause.advice().to_owned()),
+            next_try: link.as_ref().and_then(|link| link.next_try),
+            eta_seconds: link.as_ref().and_then(|link| link.eta(waiting)).map(|eta| eta.as_secs()),
             since: link.map(|link| link.since),
-            books: books::balance(ledger)?,
+            books,
             oldest: books::oldest(ledger)?,
         };
         Ok(Board { seq, at: now, lines, cloud })

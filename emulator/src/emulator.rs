@@ -17,12 +17,12 @@ use web::{ClientCertificates, Limits, Server, Tls};
 
 use crate::{
     admin,
-    cloud::{Cloud, Identity, assumptions::Assumptions},
+    cloud::{Cloud, Identity, assumptions::Assumptions, http::Request},
     door::{Door, Open},
     https::{self, Shell},
     mqtt::{self, Queues},
     state_dir,
-    weather::{Fate, Weather},
+    weather::{Fate, Forecast, Weather},
 };
 
 /// How an emulator is set up.
@@ -78,7 +78,7 @@ pub struct Emulator {
 #[derive(Debug, Clone)]
 pub struct Control {
     cloud: Arc<Mutex<Cloud>>,
-    dice: Arc<Mutex<fastrand::Rng>>,
+    forecast: Arc<Mutex<Forecast>>,
     queues: Queues,
     weather: watch::Sender<Weather>,
     changes: watch::Sender<u64>,
@@ -121,9 +121,10 @@ impl Control {
         &self.queues
     }
 
-    /// What becomes of the next request in this weather.
-    pub(crate) fn fate(&self) -> Fate {
-        self.weather().fate(&mut self.dice.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What becomes of `request` in this weather.
+    pub(crate) fn fate(&self, request: &Request) -> Fate {
+        let mut forecast = self.forecast.lock().unwrap_or_else(PoisonError::into_inner);
+        forecast.fate(self.weather(), now(), request)
     }
 }
 
@@ -156,7 +157,7 @@ impl Emulator {
         let (weather, weather_now) = watch::channel(Weather::Clear);
         let control = Control {
             cloud: Arc::new(Mutex::new(Cloud::new(identity, Assumptions::default(), seed()?))),
-            dice: Arc::new(Mutex::new(fastrand::Rng::with_seed(seed()?))),
+            forecast: Arc::new(Mutex::new(Forecast::new(fastrand::Rng::with_seed(seed()?)))),
             queues: Queues::default(),
             weather,
             changes,

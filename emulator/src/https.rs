@@ -1,20 +1,24 @@
 //! The HTTPS face: the shell around [`crate::cloud::Cloud::handle`].
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
     body::{Body, Bytes},
     extract::{ConnectInfo, State},
-    response::{IntoResponse, Response},
+    response::{Html, IntoResponse, Response},
     routing::any,
 };
+use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use percent_encoding::percent_decode_str;
 use web::Peer;
 
 use crate::{
-    cloud::http::{self as cloud_http, Request},
+    cloud::{
+        http::{self as cloud_http, Request},
+        meet::Met,
+    },
     door::Open,
     emulator::Control,
     weather::Fate,
@@ -41,21 +45,39 @@ async fn handle(
     body: Bytes,
 ) -> Response {
     let request = request(&method, &uri, &headers, chain.first().map(|leaf| leaf.to_vec()), &body);
-    match shell.control.fate() {
-        Fate::Served => {}
-        Fate::Delayed(delay) => tokio::time::sleep(delay).await,
-        Fate::Refused { status, retry_after } => {
-            return respond(
-                shell.control.with(|cloud, now| cloud.weather(now, &request, status, retry_after)),
-            );
-        }
-        Fate::Lost => return lost(&shell, peer).await,
-        Fate::ReplyLost => {
-            shell.control.with(|cloud, now| cloud.handle(now, &request));
-            return lost(&shell, peer).await;
-        }
+    let fate = shell.control.fate(&request);
+    if let Fate::Delayed(delay) = fate {
+        tokio::time::sleep(delay).await;
     }
-    respond(shell.control.with(|cloud, now| cloud.handle(now, &request)))
+    match shell.control.with(|cloud, now| cloud.meet(now, &request, fate)) {
+        Met::Answer(response) => respond(response),
+        Met::Dripping(response) => respond(response).map(drip),
+        Met::Truncated(response) => truncate(respond(response)).await,
+        Met::LoginPage => Html(LOGIN_PAGE).into_response(),
+        Met::Broken => lost(&shell, peer).await,
+        Met::Silence => std::future::pending().await,
+    }
+}
+
+/// What a hotel answers in place of everybody else.
+const LOGIN_PAGE: &str = "<!doctype html><title>Welcome</title><p>Please log in to use this network.";
+
+/// The body, a byte a second.
+fn drip(body: Body) -> Body {
+    let bytes = stream::once(axum::body::to_bytes(body, usize::MAX))
+        .flat_map(|read| stream::iter(read.unwrap_or_default()))
+        .then(|byte| async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok::<_, Infallible>(Bytes::from(vec![byte]))
+        });
+    Body::from_stream(bytes)
+}
+
+/// The first half of the body, as if it were all.
+async fn truncate(response: Response) -> Response {
+    let (head, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    Response::from_parts(head, Body::from(body.slice(..body.len() / 2)))
 }
 
 /// Breaks the connection; the answer is never read.

@@ -18,5 +18,5 @@ mod weather;
 
 pub use crate::{
     emulator::{Control, Emulator, Options, StartError},
-    weather::Weather,
+    weather::{Fate, Forecast, Weather},
 };

@@ -14,6 +14,8 @@ pub(crate) fn run() -> Result<()> {
     let require = if missing.is_empty() { "1" } else { "0" };
     let environment = [("EDGE_TOOLS", dir.as_ref()), ("EDGE_REQUIRE_TOOLS", require)];
     cargo(&["test", "--workspace", "--locked", "--no-fail-fast"], &environment)?;
+    // All worlds and all orders of events, which an unoptimised build only samples.
+    cargo(&["test", "--release", "--package", "cloud-sync", "--test", "simulation", "--locked"], &[])?;
     cargo(
         &["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"],
         &[("RUSTDOCFLAGS", "-D warnings")],

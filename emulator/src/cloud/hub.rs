@@ -69,7 +69,7 @@ pub struct DeviceView {
 }
 
 /// All devices of all hubs.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Hub {
     /// By hub, then device id: case-sensitive.
     devices: BTreeMap<(String, String), Device>,

@@ -9,6 +9,7 @@ mod device_api;
 mod enrollments;
 pub mod http;
 pub mod hub;
+pub mod meet;
 pub mod mqtt;
 mod query;
 mod registrations;
@@ -68,8 +69,8 @@ pub struct Seen {
     pub status: u16,
 }
 
-/// DPS and its linked hubs.
-#[derive(Debug)]
+/// DPS and its linked hubs. A copy is another cloud with the same past.
+#[derive(Debug, Clone)]
 pub struct Cloud {
     identity: Identity,
     assumptions: Assumptions,
@@ -120,6 +121,12 @@ impl Cloud {
     #[must_use]
     pub fn enrollments(&self) -> Vec<IndividualEnrollment> {
         self.enrollments.keys().filter_map(|id| self.shown(id)).collect()
+    }
+
+    /// An enrollment, as a GET would show it.
+    #[must_use]
+    pub fn enrollment(&self, id: &str) -> Option<IndividualEnrollment> {
+        self.shown(id)
     }
 
     /// What was asked, from number `after` on.

@@ -31,7 +31,7 @@ pub enum Output {
 }
 
 /// A connection and what it listens to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Session {
     role: Role,
     peer: Option<Vec<u8>>,

@@ -1,6 +1,7 @@
 //! Load on a real appliance, and what it costs: rates and latencies as JSON, always beside what they are compared with.
 
 mod cost;
+mod drain;
 mod drip;
 mod hole;
 mod issue;
@@ -12,6 +13,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use serde_json::Value;
 
+pub use drain::Drain;
 pub use issue::Issue;
 
 /// What is loaded.
@@ -19,6 +21,8 @@ pub use issue::Issue;
 pub enum Load {
     /// Lines that ask for identities over HTTPS.
     Issue(Issue),
+    /// Lets a backlog of units drain into the emulator, without any limit of the budget.
+    Drain(Drain),
 }
 
 impl Load {
@@ -30,6 +34,7 @@ impl Load {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         match self {
             Self::Issue(issue) => issue.run().await,
+            Self::Drain(drain) => drain.run().await,
         }
     }
 }

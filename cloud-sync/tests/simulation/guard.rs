@@ -1,0 +1,99 @@
+//! Watches every request of the factory at the cloud: what it must never do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use azure_iot::enrollment::IndividualEnrollment;
+use cloud_sync::answer::{Call, Method};
+use emulator::{
+    Fate,
+    cloud::{Cloud, meet::Met},
+};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::wire::request;
+
+/// Takes the guard away that is tested: no announcement is create-only any more.
+pub(crate) fn mutated(call: &Call) -> Call {
+    match call.method {
+        Method::Put => Call { if_match: Some("*".to_owned()), ..call.clone() },
+        Method::Get | Method::Post => call.clone(),
+    }
+}
+
+/// Lets a request of the factory happen, and checks what it did to the records that were there.
+///
+/// `thumbprints` are those of all certificates that the factory has issued, by unit.
+pub(crate) fn meet(
+    cloud: &mut Cloud,
+    now: OffsetDateTime,
+    call: &Call,
+    fate: Fate,
+    thumbprints: &BTreeMap<String, BTreeSet<String>>,
+) -> Result<Met, String> {
+    let ids = ids(call);
+    let before: Vec<_> = ids.iter().map(|id| cloud.enrollment(id)).collect();
+    let met = cloud.meet(now, &request(call), fate);
+    for (id, before) in ids.iter().zip(before) {
+        let after = cloud.enrollment(id);
+        check(before.as_ref(), after.as_ref()).map_err(|what| format!("{id}: {what}, by {call:?}"))?;
+        let thumbprint = after.as_ref().and_then(IndividualEnrollment::thumbprint);
+        let issued = |thumbprint: &str| thumbprints.get(id).is_some_and(|issued| issued.contains(thumbprint));
+        if let Some(phantom) = thumbprint.filter(|thumbprint| !id.starts_with("edge-") && !issued(thumbprint))
+        {
+            return Err(format!("{id}: a phantom, {phantom} was never issued"));
+        }
+    }
+    Ok(met)
+}
+
+/// The units that a request is about.
+fn ids(call: &Call) -> Vec<String> {
+    if let Some(id) = call.path.strip_prefix("/enrollments/") {
+        return if id == "query" { Vec::new() } else { vec![id.to_owned()] };
+    }
+    let items = call.body.as_ref().and_then(|body| body["enrollments"].as_array());
+    let id = |item: &Value| item["registrationId"].as_str().map(str::to_owned);
+    items.map(|items| items.iter().filter_map(id).collect()).unwrap_or_default()
+}
+
+fn check(
+    before: Option<&IndividualEnrollment>,
+    after: Option<&IndividualEnrollment>,
+) -> Result<(), &'static str> {
+    let Some(before) = before else {
+        let enabled = after.is_some_and(|after| {
+            after.provisioning_status != Some(azure_iot::enrollment::ProvisioningStatus::Disabled)
+        });
+        return if enabled { Err("it was made enabled") } else { Ok(()) };
+    };
+    let Some(after) = after else { return Err("it was deleted") };
+    if before.provisioning_status != after.provisioning_status {
+        return Err("its status was changed");
+    }
+    if before.initial_twin != after.initial_twin {
+        return Err("its twin was changed");
+    }
+    if (&before.allocation_policy, &before.iot_hubs) != (&after.allocation_policy, &after.iot_hubs) {
+        return Err("its hub was changed");
+    }
+    if epoch(after) < epoch(before) {
+        return Err("an earlier pass was told after a later one");
+    }
+    if scrapped(before) && !scrapped(after) {
+        return Err("a tombstone came back to life");
+    }
+    Ok(())
+}
+
+fn edge<'a>(record: &'a IndividualEnrollment, field: &str) -> Option<&'a Value> {
+    record.optional_device_information.as_ref()?.get("edge")?.get(field)
+}
+
+fn epoch(record: &IndividualEnrollment) -> Option<u64> {
+    edge(record, "epoch").and_then(Value::as_u64)
+}
+
+fn scrapped(record: &IndividualEnrollment) -> bool {
+    edge(record, "scrapped") == Some(&Value::Bool(true))
+}

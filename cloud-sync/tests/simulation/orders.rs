@@ -1,0 +1,314 @@
+//! Activation is never undone: every order of events around one unit, and many random longer ones.
+
+use std::time::Duration;
+
+use azure_iot::enrollment::{AllocationPolicy, ProvisioningStatus};
+use cloud_sync::{Cause, Permit, Want, answer::Call, clerk::Action, mind::Pace};
+use emulator::{
+    Fate,
+    cloud::{Cloud, http::Request},
+};
+
+use crate::{
+    factory::Issued,
+    guard, on_all_cores,
+    party::Party,
+    plant::{HUB, certificate, name, twin},
+    share,
+    wire::{SCOPE, cloud, heard, moment, trouble},
+};
+
+/// What can happen around a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Event {
+    /// The factory asks something and hears the answer.
+    Send,
+    /// The factory asks something, it is carried out, and the answer is lost.
+    ReplyLost,
+    /// The oldest request that is still on its way arrives; without one, the next request of the factory goes astray,
+    /// and the factory gives it up.
+    LateArrival,
+    /// The factory dies, comes back and asks again.
+    Resend,
+    PortalEnable,
+    PortalDisable,
+    DeviceRegisters,
+    Rework,
+    Scrap,
+    /// The factory's ledger is what it was after the unit was issued.
+    Restore,
+}
+
+const EVENTS: [Event; 10] = [
+    Event::Send,
+    Event::ReplyLost,
+    Event::LateArrival,
+    Event::Resend,
+    Event::PortalEnable,
+    Event::PortalDisable,
+    Event::DeviceRegisters,
+    Event::Rework,
+    Event::Scrap,
+    Event::Restore,
+];
+
+/// Whether the factory keeps to its rule that an announcement is create-only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guard {
+    Kept,
+    Removed,
+}
+
+/// One unit, its factory and the cloud.
+struct Scene {
+    now: Duration,
+    cloud: Cloud,
+    factory: Party,
+    issued: Issued,
+    backup: (ledger::Memory<crate::plant::Happened>, Issued),
+    late: Vec<Call>,
+    guard: Guard,
+}
+
+impl Scene {
+    fn new(guard: Guard) -> Self {
+        let pace = Pace {
+            per_minute: 60_000,
+            count_units: true,
+            in_flight: 1,
+            first_delay: Duration::from_secs(1),
+            longest_delay: Duration::from_secs(300),
+        };
+        let mut factory = Party::new(pace, Permit::Anybody, 1);
+        let mut issued = Issued::nothing();
+        let unit = issued.pass(0, Want::Announce).unwrap();
+        factory.happens(Duration::ZERO, unit.clone());
+        issued.note(0, &unit, factory.ledger.seq());
+        let backup = (factory.ledger.clone(), issued.clone());
+        Self { now: Duration::ZERO, cloud: cloud(1), factory, issued, backup, late: Vec::new(), guard }
+    }
+
+    fn happens(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Send => self.send(),
+            Event::Resend => {
+                self.factory.crash(2);
+                self.send()
+            }
+            Event::ReplyLost => {
+                let Some((number, call)) = self.ask() else { return Ok(()) };
+                self.arrives(&call)?;
+                self.factory.clerk.heard(
+                    self.now,
+                    number,
+                    Err(trouble(Cause::Unreachable, "connection reset")),
+                );
+                Ok(())
+            }
+            Event::LateArrival if self.late.is_empty() => {
+                let Some((number, call)) = self.ask() else { return Ok(()) };
+                self.late.push(call);
+                self.now += Duration::from_secs(30);
+                self.factory.clerk.heard(self.now, number, Err(trouble(Cause::TimedOut, "no answer")));
+                Ok(())
+            }
+            Event::LateArrival => {
+                let call = self.late.remove(0);
+                self.arrives(&call).map(drop)
+            }
+            Event::PortalEnable => {
+                self.portal(ProvisioningStatus::Enabled);
+                Ok(())
+            }
+            Event::PortalDisable => {
+                self.portal(ProvisioningStatus::Disabled);
+                Ok(())
+            }
+            Event::DeviceRegisters => {
+                self.registers();
+                Ok(())
+            }
+            Event::Rework => {
+                self.pass(Want::Replace);
+                Ok(())
+            }
+            Event::Scrap => {
+                self.pass(Want::Withdraw);
+                Ok(())
+            }
+            Event::Restore => {
+                self.factory.ledger = self.backup.0.clone();
+                self.factory.crash(3);
+                self.issued = self.issued.clone().restored(&self.factory, self.backup.1.units.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// What the factory asks next, once it may.
+    fn ask(&mut self) -> Option<(u64, Call)> {
+        loop {
+            match self.factory.next(self.now) {
+                Action::Ask(number, call) => return Some((number, call)),
+                Action::Rest(Some(rest)) => self.now += rest,
+                Action::Rest(None) | Action::Write(_) => return None,
+            }
+        }
+    }
+
+    fn send(&mut self) -> Result<(), String> {
+        let Some((number, call)) = self.ask() else { return Ok(()) };
+        let met = self.arrives(&call)?;
+        self.factory.clerk.heard(self.now, number, heard(met).unwrap());
+        Ok(())
+    }
+
+    fn arrives(&mut self, call: &Call) -> Result<emulator::cloud::meet::Met, String> {
+        let refused = Fate::Refused { status: 400, retry_after: None };
+        let (call, fate) = match (self.guard, call.path.as_str()) {
+            (Guard::Kept, _) => (call.clone(), Fate::Served),
+            // Bulks are create-only by themselves; without them everything is put.
+            (Guard::Removed, "/enrollments") => (call.clone(), refused),
+            (Guard::Removed, _) => (guard::mutated(call), Fate::Served),
+        };
+        guard::meet(&mut self.cloud, moment(self.now), &call, fate, &self.issued.thumbprints)
+    }
+
+    fn portal(&mut self, status: ProvisioningStatus) {
+        self.cloud.act_as_portal(moment(self.now), &name(0), |record| {
+            record.provisioning_status = Some(status);
+            record.initial_twin = Some(twin());
+            record.allocation_policy = Some(AllocationPolicy::Static);
+            record.iot_hubs = Some(vec![HUB.to_owned()]);
+        });
+    }
+
+    fn pass(&mut self, want: Want) {
+        if let Some(event) = self.issued.pass(0, want) {
+            self.factory.happens(self.now, event.clone());
+            self.issued.note(0, &event, self.factory.ledger.seq());
+        }
+    }
+
+    /// The device calls with its present certificate, and polls until it knows.
+    fn registers(&mut self) {
+        let peer = Some(certificate(self.issued.units[&0].0.certificate).der.clone());
+        register(&mut self.cloud, self.now, &name(0), peer);
+    }
+
+    /// Everything that is on its way arrives, and the factory says all that it has to say.
+    fn ends(&mut self) -> Result<(), String> {
+        for call in std::mem::take(&mut self.late) {
+            self.arrives(&call)?;
+        }
+        for _ in 0..50 {
+            if self.factory.waiting() == 0 {
+                return match self.cloud.enrollments().len() {
+                    1 => Ok(()),
+                    found => Err(format!("{found} enrollments")),
+                };
+            }
+            self.send()?;
+        }
+        Err("something still waits".to_owned())
+    }
+}
+
+/// A device registers over HTTPS, and polls twice.
+pub(crate) fn register(cloud: &mut Cloud, now: Duration, name: &str, peer: Option<Vec<u8>>) {
+    let query = [("api-version".to_owned(), "2021-06-01".to_owned())].into();
+    let asks = |method: &str, path: String, peer| Request {
+        method: method.to_owned(),
+        path,
+        query: std::collections::BTreeMap::clone(&query),
+        body: b"{}".to_vec(),
+        peer,
+        ..Request::default()
+    };
+    let path = format!("/{SCOPE}/registrations/{name}");
+    let begun = cloud.handle(moment(now), &asks("PUT", format!("{path}/register"), peer.clone()));
+    let Some(operation) = begun.body.as_ref().and_then(|body| body["operationId"].as_str()) else { return };
+    for _ in 0..2 {
+        cloud.handle(moment(now), &asks("GET", format!("{path}/operations/{operation}"), peer.clone()));
+    }
+}
+
+/// Plays the events; an `Err` says what went wrong.
+fn play(events: &[Event], guard: Guard) -> Result<(), String> {
+    let mut scene = Scene::new(guard);
+    events.iter().try_for_each(|event| scene.happens(*event))?;
+    scene.ends()
+}
+
+/// The events of order `number`, of all orders with repetition that are `length` long.
+fn order(mut number: u64, length: usize) -> Vec<Event> {
+    let base = EVENTS.len() as u64;
+    let digits = (0..length).map(|_| {
+        let digit = number % base;
+        number /= base;
+        EVENTS[digit as usize]
+    });
+    digits.collect()
+}
+
+/// How many orders of so many different events there are.
+fn orders_of_different(length: usize) -> u64 {
+    (0..length).map(|taken| (EVENTS.len() - taken) as u64).product()
+}
+
+/// The events of order `number`, of all orders of `length` different events.
+fn order_of_different(mut number: u64, length: usize) -> Vec<Event> {
+    let mut left = EVENTS.to_vec();
+    let pick = |_| {
+        let at = (number % left.len() as u64) as usize;
+        number /= left.len() as u64;
+        left.remove(at)
+    };
+    (0..length).map(pick).collect()
+}
+
+fn random(seed: u64) -> Vec<Event> {
+    let mut dice = fastrand::Rng::with_seed(seed);
+    (0..dice.usize(7..=16)).map(|_| EVENTS[dice.usize(..EVENTS.len())]).collect()
+}
+
+fn check(events: &[Event]) {
+    if let Err(what) = play(events, Guard::Kept) {
+        panic!("{what}\nafter {events:?}");
+    }
+}
+
+#[test]
+fn no_order_of_up_to_six_different_events_undoes_an_activation() {
+    // The orders of six are most of them.
+    let longest = if cfg!(debug_assertions) { 5 } else { 6 };
+    for length in 1..=longest {
+        on_all_cores(orders_of_different(length), |number| check(&order_of_different(number, length)));
+    }
+}
+
+#[test]
+fn no_order_of_four_events_that_may_repeat_undoes_an_activation() {
+    on_all_cores(share(10_000), |number| check(&order(number * (10_000 / share(10_000)), 4)));
+}
+
+#[test]
+fn a_hundred_thousand_random_longer_orders_undo_no_activation() {
+    on_all_cores(share(100_000), |seed| check(&random(seed)));
+}
+
+#[test]
+fn without_the_guard_an_activation_is_undone_and_that_is_noticed() {
+    let undone =
+        (0..orders_of_different(4)).map(|number| play(&order_of_different(number, 4), Guard::Removed));
+    let found =
+        undone.filter(|result| result.as_ref().is_err_and(|what| what.contains("its status was changed")));
+    assert!(found.count() > 10);
+}
+
+#[test]
+fn an_order_is_every_order_once() {
+    let all: std::collections::BTreeSet<_> =
+        (0..orders_of_different(3)).map(|number| format!("{:?}", order_of_different(number, 3))).collect();
+    assert_eq!(all.len(), 720);
+}

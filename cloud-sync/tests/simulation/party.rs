@@ -1,0 +1,76 @@
+//! The factory, or the portal: a ledger and a clerk.
+
+use std::{convert::Infallible, time::Duration};
+
+use cloud_sync::{
+    Permit, books,
+    clerk::{Action, Clerk, fitting},
+    mind::Pace,
+};
+use ledger::{Decision, Memory, Stamp};
+use time::OffsetDateTime;
+
+use crate::{
+    plant::{Happened, describe},
+    wire::moment,
+};
+
+/// A ledger, and who tells the cloud what is in it.
+pub(crate) struct Party {
+    pub(crate) ledger: Memory<Happened>,
+    pub(crate) clerk: Clerk<Happened>,
+    pub(crate) permit: Permit,
+    pace: Pace,
+    /// How often it was started; answers to an earlier life are not heard.
+    pub(crate) life: u64,
+}
+
+impl Party {
+    pub(crate) fn new(pace: Pace, permit: Permit, seed: u64) -> Self {
+        let clerk = Clerk::new(describe(), pace.clone(), seed);
+        Self { ledger: Memory::default(), clerk, permit, pace, life: 0 }
+    }
+
+    /// Something happens there.
+    pub(crate) fn happens(&mut self, now: Duration, event: Happened) {
+        let stamp = stamp(moment(now), "line");
+        let decide = |_: &ledger::View<'_>| Ok::<_, Infallible>(Decision { events: vec![event], answer: () });
+        self.ledger.commit(stamp, decide).unwrap();
+        self.check();
+    }
+
+    /// Does what the clerk wants to have written down, and says what it wants then.
+    pub(crate) fn next(&mut self, now: Duration) -> Action {
+        loop {
+            let events = match self.clerk.next(now, &self.ledger, self.permit.clone()).unwrap() {
+                Action::Write(events) => events,
+                action => return action,
+            };
+            let at = moment(now);
+            let decide = |view: &ledger::View<'_>| Ok::<_, Infallible>(fitting(view, events, at));
+            self.ledger.commit(stamp(at, "sync"), decide).unwrap();
+            self.check();
+        }
+    }
+
+    /// The process dies and comes back, with whatever is in the ledger.
+    pub(crate) fn crash(&mut self, seed: u64) {
+        self.clerk = Clerk::new(describe(), self.pace.clone(), seed);
+        self.life += 1;
+    }
+
+    /// How many jobs wait.
+    pub(crate) fn waiting(&self) -> i64 {
+        books::balance(&self.ledger).unwrap().waiting
+    }
+
+    /// The books balance, at every step.
+    fn check(&self) {
+        let books = books::balance(&self.ledger).unwrap();
+        assert!(books.balance(), "{books:?}");
+    }
+}
+
+fn stamp(at: OffsetDateTime, actor: &str) -> Stamp {
+    Stamp { at, actor: actor.to_owned() }
+}

@@ -1,0 +1,204 @@
+//! A factory, a portal and a stormy cloud for some days, told by a seed: in the end everything is as it was acknowledged.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use azure_iot::enrollment::{AllocationPolicy, IndividualEnrollment, ProvisioningStatus};
+use cloud_sync::{Permit, State, Want, books, fence::Identity, mind::Pace};
+use emulator::Weather;
+
+use crate::{
+    on_all_cores,
+    orders::register,
+    party::Party,
+    plant::{BOX, HUB, Happened, UNITS, certificate, id, name, twin},
+    share,
+    wire::moment,
+    world::{Who, World},
+};
+
+/// How many worlds are lived through.
+const SEEDS: u64 = share(10_000);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn pace(dice: &mut fastrand::Rng) -> Pace {
+    Pace {
+        per_minute: [20, 200, 1000][dice.usize(..3)],
+        count_units: true,
+        in_flight: dice.usize(1..5),
+        first_delay: Duration::from_secs(1),
+        longest_delay: Duration::from_secs(300),
+    }
+}
+
+fn permit(generation: u8) -> Permit {
+    let instance = if generation == 1 { String::new() } else { format!("restore-{generation}") };
+    Permit::Box(Identity {
+        box_id: BOX.to_owned(),
+        generation,
+        instance,
+        certificate: certificate(0).der.clone(),
+    })
+}
+
+fn weather(dice: &mut fastrand::Rng) -> Weather {
+    let all = [
+        Weather::Clear,
+        Weather::Clear,
+        Weather::Storm,
+        Weather::Storm,
+        Weather::Storm,
+        Weather::Offline,
+        Weather::Flaky,
+        Weather::ReplyLost,
+        Weather::Throttled { retry_after: 30 },
+        Weather::Quota { per_minute: 20 },
+        Weather::Contended,
+        Weather::Truncated,
+        Weather::WrongThumbprint,
+    ];
+    all[dice.usize(..all.len())]
+}
+
+/// One thing that somebody does.
+fn happens(world: &mut World, backup: &mut Option<Backup>) {
+    let unit = world.dice.usize(..UNITS);
+    let now = world.now;
+    let seed = world.dice.u64(..);
+    match world.dice.u8(..16) {
+        0..5 => pass(world, unit, Want::Announce),
+        5 => pass(world, unit, Want::Replace),
+        6 => pass(world, unit, Want::Withdraw),
+        7 => {
+            let portal = world.party(Who::Portal);
+            let epoch = books::committed(&portal.ledger, &id(unit))
+                .unwrap()
+                .map_or(1, |known| known.state.epoch() + 1);
+            portal.happens(now, Happened::Claimed { id: id(unit), epoch });
+        }
+        8 => {
+            let enabled = world.dice.bool();
+            world.cloud.act_as_portal(moment(now), &name(unit), |record| act(record, enabled));
+        }
+        9 => {
+            if let Some((issued, _)) = world.issued.units.get(&unit) {
+                let peer = Some(certificate(issued.certificate).der.clone());
+                register(&mut world.cloud, now, &name(unit), peer);
+            }
+        }
+        10 => world.crash(Who::Factory, seed),
+        11 => world.crash(Who::Portal, seed),
+        12 => *backup = Some((world.party(Who::Factory).ledger.clone(), world.issued.units.clone())),
+        13 if world.issued.generation < 4 => {
+            if let Some((ledger, units)) = backup.clone() {
+                let generation = world.issued.generation + 1;
+                let factory = world.party(Who::Factory);
+                factory.ledger = ledger;
+                factory.permit = permit(generation);
+                world.crash(Who::Factory, seed);
+                let issued = world.issued.clone();
+                world.issued = issued.restored(world.party(Who::Factory), units);
+            }
+        }
+        _ => world.weather = weather(&mut world.dice),
+    }
+}
+
+type Backup =
+    (ledger::Memory<Happened>, std::collections::BTreeMap<usize, (crate::plant::Unit, ledger::Seq)>);
+
+fn pass(world: &mut World, unit: usize, want: Want) {
+    let Some(event) = world.issued.pass(unit, want) else { return };
+    let now = world.now;
+    let factory = world.party(Who::Factory);
+    factory.happens(now, event.clone());
+    let seq = factory.ledger.seq();
+    world.issued.note(unit, &event, seq);
+}
+
+/// Somebody changes a record by hand, in Azure's own portal.
+fn act(record: &mut IndividualEnrollment, enabled: bool) {
+    record.provisioning_status =
+        Some(if enabled { ProvisioningStatus::Enabled } else { ProvisioningStatus::Disabled });
+    record.initial_twin = Some(twin());
+    record.allocation_policy = Some(AllocationPolicy::Static);
+    record.iot_hubs = Some(vec![HUB.to_owned()]);
+}
+
+/// Lives through a world, and looks what is left.
+fn live(seed: u64) -> World {
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let pace = pace(&mut dice);
+    let parties = [
+        (Who::Factory, Party::new(pace.clone(), permit(1), dice.u64(..))),
+        (Who::Portal, Party::new(pace, Permit::Anybody, dice.u64(..))),
+    ];
+    let mut world = World::new(parties, dice);
+    world.astray = 2;
+    let mut backup = None;
+    for _ in 0..world.dice.usize(5..30) {
+        happens(&mut world, &mut backup);
+        let pause = [1, 20, 60, 600, 3600][world.dice.usize(..5)];
+        let until = world.now + Duration::from_secs(world.dice.u64(0..pause));
+        world.live(until, |_| false);
+    }
+    world.weather = Weather::Clear;
+    world.astray = 0;
+    let until = world.now + 4 * 24 * HOUR;
+    world.live(until, |world| world.party(Who::Factory).waiting() == 0);
+    // What went astray arrives in the end, and must change nothing.
+    let until = world.now + 2 * HOUR;
+    world.live(until, |_| false);
+    world
+}
+
+fn check(seed: u64) {
+    let result = std::panic::catch_unwind(|| {
+        let mut world = live(seed);
+        assert_eq!(world.tally.impatient, 0, "a Retry-After was broken");
+        assert_eq!(world.party(Who::Factory).waiting(), 0, "something still waits");
+        let found = world.cloud.enrollments();
+        let issued: BTreeSet<_> = world.issued.thumbprints.keys().cloned().collect();
+        let own = |record: &&IndividualEnrollment| !record.registration_id.starts_with("edge-");
+        let names: BTreeSet<_> =
+            found.iter().filter(own).map(|record| record.registration_id.clone()).collect();
+        assert!(names.is_subset(&issued), "phantoms: {names:?}");
+        let units = world.issued.units.clone();
+        for (unit, (issued, _)) in &units {
+            let record = books::committed(&world.party(Who::Factory).ledger, &issued.id).unwrap().unwrap();
+            let enrolled = world.cloud.enrollment(&name(*unit));
+            let enrolled =
+                enrolled.unwrap_or_else(|| panic!("{} was acknowledged and is not there", issued.id));
+            let thumbprint = enrolled.thumbprint().unwrap().to_owned();
+            let wanted = &certificate(issued.certificate).thumbprint;
+            match record.state {
+                // A request of a pass that the ledger has lost may still have been on its way.
+                State::Settled { .. } if world.issued.lost.contains(&thumbprint) => {}
+                // A tombstone may carry any certificate of the unit; what counts is that it is one.
+                State::Settled { want: Want::Withdraw, .. } => {
+                    let information = enrolled.optional_device_information.unwrap_or_default();
+                    assert_eq!(information["edge"]["scrapped"], true, "{}", issued.id);
+                    assert!(world.issued.thumbprints[&name(*unit)].contains(&thumbprint), "{}", issued.id);
+                }
+                State::Settled { epoch, .. } => {
+                    assert_eq!((epoch, &thumbprint), (issued.epoch, wanted), "{}", issued.id);
+                }
+                // Somebody else acted on the record first, or the ledger has forgotten a pass.
+                State::Held { why, .. } => {
+                    let fine = ["activated", "assigned", "conflict", "scrapped"].contains(&why.code.as_str());
+                    let meddled = issued.want != Want::Announce || world.issued.generation > 1;
+                    assert!(fine && meddled, "{}: {why:?}", issued.id);
+                }
+                State::Waiting { .. } => panic!("{} still waits", issued.id),
+            }
+        }
+    });
+    if result.is_err() {
+        panic!("seed {seed}");
+    }
+}
+
+#[test]
+fn every_acknowledged_unit_ends_as_exactly_one_enrollment_whatever_happens() {
+    println!("seeds 0 to {SEEDS}");
+    on_all_cores(SEEDS, check);
+}
