@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     CaToken, EdgeEvent,
     access::{NewToken, Role, mint},
-    clock, pem,
+    pem,
     pki::{self, FLOOR, ISSUING, PkiError, ROOT},
     state_dir::StateDir,
 };
@@ -64,9 +64,6 @@ pub enum InitError {
         /// The refusal.
         source: io::Error,
     },
-    /// The clock cannot be right, and everything that is made now bears its time.
-    #[error("the clock says {0}, which is before this program was built; set it, then try again")]
-    Clock(OffsetDateTime),
     /// A key could not be made or written.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -94,9 +91,6 @@ pub async fn init(
     passphrase: &Passphrase,
     now: OffsetDateTime,
 ) -> Result<InitReport, InitError> {
-    if now < clock::built() {
-        return Err(InitError::Clock(now.replace_nanosecond(0).unwrap_or(now)));
-    }
     let io = |source| InitError::Io { path: dir.to_owned(), source };
     if dir.exists() {
         if fs::read_dir(dir).map_err(io)?.next().is_some() {

@@ -44,11 +44,53 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "The body is larger than 64 KiB.",
         "Send fewer or shorter attributes; a csr needs about 1 KiB.",
     ),
+    row(
+        "body-unreadable",
+        &[400, 408],
+        "The body of the request did not arrive whole.",
+        "Send the request again.",
+    ),
     later(
         "busy",
         &[503],
         "More units are asked for than may be in the making at a time; nothing was signed or written.",
         "Ask again after Retry-After. If a line meets this in ordinary work, raise limits.signatures.",
+    ),
+    row(
+        "ca-changed",
+        &[409],
+        "Another issuing CA has taken over in the meantime.",
+        "Look at: edge ca status. Then decide anew.",
+    ),
+    row(
+        "ca-not-requested",
+        &[409],
+        "A certificate for an issuing CA came, but no request waits for one.",
+        "Make a request with: edge ca request, and have that signed.",
+    ),
+    row(
+        "ca-trouble",
+        &[500],
+        "The issuing CA that was to take over could not be put to work; the one before goes on.",
+        "Read the log of the appliance; it names the file or the token.",
+    ),
+    row(
+        "ca-unfit",
+        &[422],
+        "The certificates that were sent do not make an issuing CA of ours; the detail says why.",
+        "Send the issuing CA first, then what has signed it, up to the root.",
+    ),
+    row(
+        "certificate-superseded",
+        &[403],
+        "The unit shows a certificate that was replaced by a newer one.",
+        "Ask with the certificate that the unit has now.",
+    ),
+    row(
+        "challenge-invalid",
+        &[400, 422],
+        "The code that is to be proven is not one of Azure's: hexadecimal digits and nothing else.",
+        "Copy the verification code from Azure as it is.",
     ),
     row(
         "clock-before-build",
@@ -75,6 +117,12 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "Make the csr with the id as its CN, or leave one of the two out.",
     ),
     row(
+        "csr-cn-required",
+        &[400],
+        "The csr has no common name, and EST has no other place for the id.",
+        "Make the csr with the unit's id: openssl req -new -subj /CN=ID.",
+    ),
+    row(
         "csr-key-unsupported",
         &[422],
         "The key in the csr is of a kind or size that is not taken.",
@@ -91,6 +139,12 @@ pub(crate) const PROBLEMS: &[Known] = &[
         &[422],
         "The signature of the csr does not fit its key, so nobody has proved to hold the key.",
         "Make the csr again with the device's own key.",
+    ),
+    row(
+        "csr-subject-differs",
+        &[422],
+        "The csr of a renewal has another subject than the certificate that is shown.",
+        "Make the csr with the subject of the current certificate.",
     ),
     row(
         "csr-wants-ca",
@@ -161,10 +215,22 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "If the answer with the key was lost, ask for a rekey.",
     ),
     row(
+        "key-encryption-unsupported",
+        &[400],
+        "The csr wants the made key to be encrypted once more than TLS does.",
+        "Leave decryptKeyID and asymmDecryptKeyID out.",
+    ),
+    row(
         "key-in-use",
         &[409],
         "Another unit has this key already.",
         "Give every unit a key of its own; see that the image of the line carries none.",
+    ),
+    row(
+        "label-unknown",
+        &[404],
+        "The label in the EST address names no line of this box.",
+        "Use one of the labels in the detail, or none with a token for one line.",
     ),
     row(
         "line-required",
@@ -211,6 +277,12 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "Nothing is to be done.",
     ),
     row(
+        "proof-unfit",
+        &[422],
+        "The certificate that was sent does not prove the possession of the CA's key.",
+        "Run edge ca prove with the key of this box's root.",
+    ),
+    row(
         "query-unexpected",
         &[400],
         "The query holds something that the list does not take.",
@@ -228,6 +300,7 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "This box was restored from a backup and does not know yet what it issued after that.",
         "Run: edge reconcile.",
     ),
+    row("station-unknown", &[404], "There is no station of this name.", "See: edge station ls."),
     later("stopping", &[503], "The appliance is being stopped.", "Ask again in a moment."),
     later(
         "storage-failed",

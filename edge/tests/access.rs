@@ -34,6 +34,18 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("GET", "/v1/units", "11...3..1111"),
     ("GET", "/v1/units/{id}", "11...3.41111"),
     ("POST", "/v1/units", "11..33331111"),
+    ("GET", "/.well-known/est/cacerts", "............"),
+    ("GET", "/.well-known/est/{label}/cacerts", "............"),
+    ("GET", "/.well-known/est/csrattrs", "............"),
+    ("GET", "/.well-known/est/{label}/csrattrs", "............"),
+    ("POST", "/.well-known/est/simpleenroll", "11..333.1111"),
+    ("POST", "/.well-known/est/{label}/simpleenroll", "11..333.1111"),
+    ("POST", "/.well-known/est/simplereenroll", "1133333311.1"),
+    ("POST", "/.well-known/est/{label}/simplereenroll", "1133333311.1"),
+    ("POST", "/.well-known/est/serverkeygen", "11..333.1111"),
+    ("POST", "/.well-known/est/{label}/serverkeygen", "11..333.1111"),
+    ("GET", "/createleaf", "11..333.1111"),
+    ("GET", "/verify", "113333.31111"),
 ];
 
 /// Somebody who calls.
@@ -46,7 +58,7 @@ struct Caller {
 impl Caller {
     /// How a call about the unit `a` of line L1 ends, as a letter of the matrix.
     async fn calls(&self, edge: &Running, method: &str, path: &str, unit: &Value) -> char {
-        let path = path.replace("{id}", "a").replace("{name}", "board.css");
+        let path = path.replace("{id}", "a").replace("{name}", "board.css").replace("{label}", "L1");
         let mut request = self.client.request(method.parse().unwrap(), edge.url(&path));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
@@ -112,7 +124,7 @@ async fn callers(edge: &Running, dial: &Dial) -> (Vec<Caller>, Value) {
 #[tokio::test]
 async fn every_route_admits_whom_the_matrix_names_and_nobody_else() {
     let dial = Dial::new();
-    let edge = Running::start_with("", dial.source()).await;
+    let edge = Running::start_with("legacy_api = true", dial.source()).await;
     let (callers, unit) = callers(&edge, &dial).await;
     let letters: String = callers.iter().map(|caller| caller.letter).collect();
     assert_eq!(letters, "-?SVQDAorxdf");

@@ -118,7 +118,8 @@ async fn a_key_that_the_edge_makes_fits_its_certificate_and_is_nowhere_on_its_di
 
 #[tokio::test]
 async fn of_many_at_once_one_wins_and_the_others_get_what_it_got() {
-    let edge = Running::start().await;
+    let edge =
+        Running::start_with("limits = { connections_per_address = 128 }", edge::clock::machine()).await;
     let token = edge.role("station").await;
     let request = json!({ "id": "a", "csr": csr("a"), "line": "L1" });
     let upper = json!({ "id": "A", "csr": request["csr"], "line": "L1" });

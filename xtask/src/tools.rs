@@ -20,7 +20,7 @@ const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 pub(crate) fn prepare() -> (PathBuf, Vec<String>) {
     let dir = root().join(".tools");
     let mut missing = Vec::new();
-    let wanted: [(&str, bool, &dyn Fn() -> bool, &str); 6] = [
+    let wanted: [(&str, bool, &dyn Fn() -> bool, &str); 9] = [
         ("chromium", on_path("chromium"), &|| apt("chromium"), "apt-get install -y chromium"),
         (
             "mkfs.xfs",

@@ -6,7 +6,7 @@ use clap::Args;
 use keys::{Passphrase, TokenUri};
 
 use super::{Failure, say};
-use crate::{CaToken, InitOptions, http::now, init::init};
+use crate::{CaToken, InitOptions, clock, http::now, init::init};
 
 /// Makes an appliance in a new folder.
 #[derive(Debug, Args)]
@@ -36,6 +36,12 @@ pub(super) struct Init {
 
 impl Init {
     pub(super) async fn run(self) -> Result<(), Failure> {
+        // Everything that is made now bears this time.
+        if now() < clock::built() {
+            return Err(Failure::usage(
+                "the clock shows a time before this program was built; set it, then try again",
+            ));
+        }
         let passphrase = match (&self.passphrase_file, &self.passphrase_credential) {
             (Some(path), _) => Passphrase::from_file(path),
             (None, Some(name)) => Passphrase::from_credential(name),

@@ -22,11 +22,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 const EACH: usize = 8;
 
 /// Starts so many; they come again when they are sent away, until they are dropped.
-pub(crate) async fn begin(
-    address: SocketAddr,
-    tls: &Arc<ClientConfig>,
-    clients: usize,
-) -> Result<JoinSet<()>> {
+pub(crate) fn begin(address: SocketAddr, tls: &Arc<ClientConfig>, clients: usize) -> Result<JoinSet<()>> {
     let mut dripping = JoinSet::new();
     for number in 0..clients {
         let from = u16::try_from(number / EACH)?;

@@ -102,7 +102,7 @@ impl Issue {
         for _ in 0..self.rounds {
             closed.add(online.measure(online.door.closed(self.connections, length, &requests)).await?);
             away.add(swallowed.measure(swallowed.door.closed(self.connections, length, &requests)).await?);
-            let slow = drip::begin(online.address, &online.tls, self.slow).await?;
+            let slow = drip::begin(online.address, &online.tls, self.slow)?;
             beside.add(online.measure(online.door.closed(self.connections, length, &requests)).await?);
             drop(slow);
             offered.add(online.measure(online.door.offered(self.offered, length, &requests)).await?);
