@@ -15,7 +15,6 @@ use cloud_sync::{Cloud, CloudError, Survey, Worker, mind::Pace};
 use keys::{EncryptedKey, KeyError, Passphrase, open_encrypted_secret};
 use ledger::{Ledger, Options};
 use thiserror::Error;
-use time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -26,13 +25,12 @@ use crate::{
     Config, EdgeEvent,
     board::{Boards, Lookout},
     claim::ClaimKey,
-    config::Validity,
     credentials::{FloorCa, certificate, read},
     fence::{self, Fence},
     http::{self, Floor, Shared, now},
     index::{self, BoxRecord},
     local::Local,
-    pki::{Issuer, Profile},
+    pki::{Issuer, PkiError},
     state_dir::StateDir,
 };
 
@@ -53,6 +51,9 @@ pub enum StartError {
     /// A certificate is not what it should be.
     #[error("{0}")]
     Certificate(String),
+    /// A profile of the configuration would lead to certificates that do not hold.
+    #[error("{0}")]
+    Profile(String),
     /// This box was restored elsewhere.
     #[error("{0}")]
     Superseded(String),
@@ -245,12 +246,8 @@ fn not_initialised(dir: &Path, what: &str) -> StartError {
 fn issuer(state: &StateDir, config: &Config, passphrase: &Passphrase) -> Result<Issuer, StartError> {
     let certificate = certificate(&state.certificate("issuing"), state.path())?;
     let key = EncryptedKey::open(&state.key("issuing"), passphrase)?;
-    let duration = |duration: std::time::Duration| Duration::try_from(duration).unwrap_or(Duration::MAX);
-    let validity = match config.profile.validity {
-        Validity::For(validity) => Some(duration(validity)),
-        Validity::NoEnd => None,
-    };
-    let profile = Profile { validity, backdate: duration(config.profile.backdate) };
-    Issuer::new(certificate, Box::new(key), profile, now())
-        .map_err(|error| StartError::Certificate(error.to_string()))
+    Issuer::new(certificate, Box::new(key), config.profiles.clone(), now()).map_err(|error| match error {
+        PkiError::Profile { .. } => StartError::Profile(error.to_string()),
+        other => StartError::Certificate(other.to_string()),
+    })
 }

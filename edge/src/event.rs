@@ -157,6 +157,9 @@ pub struct UnitIssued {
     pub scope: String,
     /// The box that issued it, and its generation then.
     pub issued_by: IssuedBy,
+    /// The profile that it was issued with; absent for the one that is called `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
 }
 
 /// Who made a unit's key.

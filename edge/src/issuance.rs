@@ -28,6 +28,9 @@ use crate::{
         unreadable,
     },
     index::Unit,
+    key::KeyType,
+    pki::PkiError,
+    profile::{DEFAULT, ProfileConfig},
 };
 
 /// The first label of a unit; another one is an explicit act.
@@ -45,6 +48,8 @@ pub(crate) struct Wish {
     pub(crate) attributes: Map<String, Value>,
     /// Required where neither `id` nor `csr` names the unit.
     pub(crate) idempotency_key: Option<String>,
+    /// The profile, by name; without one the line's, and without that the one that is called `default`.
+    pub(crate) profile: Option<String>,
 }
 
 /// What comes of it.
@@ -78,7 +83,9 @@ fn sha256(bytes: &[u8]) -> String {
 
 /// Issues what is wished, or finds it issued, or says why not.
 pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> Result<Outcome, Problem> {
+    let named = wish.profile.clone();
     let (asked, csr) = check(floor, principal, wish)?;
+    let (profile_name, profile) = profile(floor, named, &asked.line)?;
     let known = Known::committed(&floor.ledger, &asked).map_err(|error| unreadable(&error))?;
     // A repeat or a refusal costs no key and no signature.
     match judge(&known, &asked) {
@@ -90,7 +97,9 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
     let this_box = floor.this_box().map_err(|error| unreadable(&error))?.issued_by;
     let at = now();
     let (spki, private_key) = match csr {
-        Some(csr) => (csr.spki, None),
+        Some(csr) if profile.keys.contains(&csr.kind) => (csr.spki, None),
+        Some(csr) => return Err(kind_not_in_profile(&profile_name, profile, csr.kind)),
+        None if !profile.keys.contains(&KeyType::P256) => return Err(csr_required(&profile_name, profile)),
         None => {
             let (spki, key) = make_key()?;
             (spki, Some(key))
@@ -99,10 +108,10 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
     let mut serial = [0; 17];
     aws_lc_rs::rand::fill(&mut serial[1..]).map_err(|_| Problem::internal())?;
     serial[0] = this_box.generation;
-    let signed = floor.issuer.issue(&asked.id, &spki, at, serial).map_err(|error| {
-        tracing::error!(%error, "a certificate could not be signed");
-        Problem::internal()
-    })?;
+    let signed = floor
+        .issuer
+        .issue(profile, &asked.id, &spki, at, serial)
+        .map_err(|error| unsigned(&error, &asked.id, &profile_name))?;
     let event = UnitIssued {
         id: asked.id.clone(),
         epoch: 1,
@@ -121,6 +130,7 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
         idempotency: asked.idempotency.clone(),
         scope: principal.scope(),
         issued_by: this_box,
+        profile: (profile_name != DEFAULT).then_some(profile_name),
     };
     let issued = event.clone();
     let decide = move |view: &View<'_>| match judge(&Known::in_view(view, &asked), &asked) {
@@ -144,7 +154,7 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
 
 /// Checks everything about a wish that does not depend on what is known.
 fn check(floor: &Shared, principal: &Principal, wish: Wish) -> Result<(Asked, Option<Csr>), Problem> {
-    let Wish { id: wished, csr, line, station, attributes, idempotency_key } = wish;
+    let Wish { id: wished, csr, line, station, attributes, idempotency_key, profile: _ } = wish;
     if let (Some(id), Some(csr)) = (&wished, &csr)
         && !csr.fits(id)
     {
@@ -199,6 +209,66 @@ fn check(floor: &Shared, principal: &Principal, wish: Wish) -> Result<(Asked, Op
     let station = station.or_else(|| principal.station.clone());
     let asked = Asked { id, line, station, attributes, key_sha256, idempotency };
     Ok((asked, csr))
+}
+
+/// The profile that applies, with its name.
+fn profile<'a>(
+    floor: &'a Shared,
+    named: Option<String>,
+    line: &str,
+) -> Result<(String, &'a ProfileConfig), Problem> {
+    let of_line =
+        || floor.lines.iter().find(|known| known.id == line).and_then(|known| known.profile.clone());
+    let name = named.or_else(of_line).unwrap_or_else(|| DEFAULT.to_owned());
+    match floor.issuer.profile(&name) {
+        Some(profile) => Ok((name, profile)),
+        None => {
+            let known: Vec<_> = floor.issuer.profiles().collect();
+            let detail = format!(
+                "there is no profile '{name}' here, only {}; see [profile.NAME] in the configuration",
+                known.join(", ")
+            );
+            Err(unprocessable("profile-unknown", detail))
+        }
+    }
+}
+
+fn kinds(profile: &ProfileConfig) -> String {
+    let kinds: Vec<_> = profile.keys.iter().map(KeyType::to_string).collect();
+    kinds.join(", ")
+}
+
+fn kind_not_in_profile(name: &str, profile: &ProfileConfig, kind: KeyType) -> Problem {
+    let detail = format!(
+        "the csr's key is {kind}; profile '{name}' takes {} only: make the key anew, or allow it with keys in [profile.{name}]",
+        kinds(profile)
+    );
+    unprocessable("csr-key-unsupported", detail).with("rule", "key-not-in-profile")
+}
+
+fn csr_required(name: &str, profile: &ProfileConfig) -> Problem {
+    let detail = format!(
+        "this appliance makes keys on P-256 only, and profile '{name}' takes {} only: send a csr",
+        kinds(profile)
+    );
+    unprocessable("csr-required", detail).with("rule", "key-not-in-profile")
+}
+
+/// Why there is no certificate. What broke a rule of the lint is told by the rule's name.
+fn unsigned(error: &PkiError, id: &RegistrationId, profile: &str) -> Problem {
+    match error {
+        PkiError::Lint(broken) => {
+            tracing::warn!(%id, profile, %broken, "refused by the lint");
+            let detail = format!(
+                "under profile '{profile}' the certificate of {id} would break a rule: {broken}; use another id, or change [profile.{profile}]"
+            );
+            unprocessable("certificate-refused", detail).with("rules", json!(broken.rules()))
+        }
+        error => {
+            tracing::error!(%error, "a certificate could not be signed");
+            Problem::internal()
+        }
+    }
 }
 
 /// Makes a key for a device that cannot. It exists in the answer and nowhere else.

@@ -9,15 +9,24 @@
 //! library's defaults reach from 1975 to 4096, and repeat the serial for the same key.
 
 mod authority;
+mod draft;
 mod issuer;
+mod lint;
+#[cfg(test)]
+mod refusals;
+mod rules;
 mod signer;
 #[cfg(test)]
 pub(crate) mod testing;
+mod trial;
 
 pub(crate) use authority::{
     CHECKPOINT, FLOOR, ISSUING, ROOT, checkpoint_certificate, make, make_root, server_certificate,
 };
-pub(crate) use issuer::{Issuer, Profile};
+pub(crate) use issuer::Issuer;
+pub(crate) use lint::Broken;
+#[cfg(test)]
+pub(crate) use trial::throw_away;
 
 use thiserror::Error;
 
@@ -30,4 +39,18 @@ pub(crate) enum PkiError {
     /// A certificate on disk is not what it should be.
     #[error("{0}")]
     Certificate(String),
+    /// The issuing key did not sign.
+    #[error("the certificate could not be signed: {0}")]
+    Key(#[from] keys::SignError),
+    /// What was to be signed breaks a rule; nothing was signed.
+    #[error("the certificate would not hold: {0}")]
+    Lint(#[from] Broken),
+    /// A profile whose certificates would break a rule.
+    #[error("[profile.{name}] is refused by the lint: {broken}; change it in the configuration")]
+    Profile {
+        /// Its name.
+        name: String,
+        /// The rules.
+        broken: Broken,
+    },
 }

@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr};
 
 use edge::{Appliance, Config, InitOptions, RunError};
 use keys::Passphrase;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SignatureAlgorithm};
 use reqwest::{Certificate, Client, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ pub struct Running {
     tasks: JoinSet<Result<(), RunError>>,
 }
 
-fn passphrase() -> Passphrase {
+pub fn passphrase() -> Passphrase {
     Passphrase::new("correct horse battery staple".to_owned()).unwrap()
 }
 
@@ -32,24 +32,40 @@ fn storage() -> ledger::StorageConfig {
 
 impl Running {
     pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// Starts with more at the end of the configuration.
+    pub async fn start_with(more: &str) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let dir = TempDir::new().unwrap();
         let options = InitOptions { names: vec!["localhost".into()], ledger: storage().options().unwrap() };
+        fs::write(dir.path().join("more.toml"), more).unwrap();
         let made = edge::init(&dir.path().join("box"), options, &passphrase(), now()).await.unwrap();
         Self::start_in(dir, made.admin_token)
     }
 
     pub fn start_in(dir: TempDir, admin: String) -> Self {
+        let appliance = Appliance::bind(&Self::config(&dir), &passphrase()).unwrap();
+        Self::run(dir, admin, appliance)
+    }
+
+    /// The configuration of the box in `dir`.
+    pub fn config(dir: &TempDir) -> Config {
         let state = dir.path().join("box");
         let file = dir.path().join("edge.toml");
         let text = format!(
             "state = {state:?}\n[listen]\naddress = \"127.0.0.1:0\"\nnames = [\"localhost\"]\n\
              [ca]\npassphrase = \"prompt\"\n[[line]]\nid = \"L1\"\n[[line]]\nid = \"L2\"\n"
         );
-        fs::write(&file, text).unwrap();
+        fs::write(&file, text + &fs::read_to_string(dir.path().join("more.toml")).unwrap()).unwrap();
         let mut config = Config::read(&file).unwrap();
         config.storage = storage();
-        let appliance = Appliance::bind(&config, &passphrase()).unwrap();
+        config
+    }
+
+    fn run(dir: TempDir, admin: String, appliance: Appliance) -> Self {
+        let state = dir.path().join("box");
         let address = appliance.local_addr();
         let cancel = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -63,10 +79,16 @@ impl Running {
         Self { dir, address, admin, client, cancel, tasks }
     }
 
-    pub async fn restart(mut self) -> Self {
+    pub async fn restart(self) -> Self {
+        let admin = self.admin.clone();
+        Self::start_in(self.stop().await, admin)
+    }
+
+    /// Stops it; what is on disk is left.
+    pub async fn stop(mut self) -> TempDir {
         self.cancel.cancel();
         self.tasks.join_next().await.unwrap().unwrap().unwrap();
-        Self::start_in(self.dir, self.admin)
+        self.dir
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -134,6 +156,14 @@ pub fn csr_with(name: &str, wish: impl FnOnce(&mut CertificateParams)) -> String
     }
     wish(&mut params);
     params.serialize_request(&KeyPair::generate().unwrap()).unwrap().pem().unwrap()
+}
+
+/// A request with a fresh key of a kind.
+pub fn csr_of(kind: &'static SignatureAlgorithm, name: &str) -> String {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.serialize_request(&KeyPair::generate_for(kind).unwrap()).unwrap().pem().unwrap()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test has a time")]
