@@ -28,6 +28,8 @@ pub enum Tool {
     Chromium,
     /// What makes an XFS file system.
     MkfsXfs,
+    /// A Python with `pkilint`.
+    Pkilint,
 }
 
 impl Tool {
@@ -39,6 +41,7 @@ impl Tool {
             Self::Python => vec![tools.join("py/bin/python")],
             Self::NodeModules => vec![tools.join("npm/node_modules/azure-iot-provisioning-service")],
             Self::Chromium => vec!["/usr/bin/chromium".into(), "/usr/bin/chromium-browser".into()],
+            Self::Pkilint => vec![tools.join("lint/bin/python")],
             Self::MkfsXfs => vec!["/usr/sbin/mkfs.xfs".into(), "/sbin/mkfs.xfs".into()],
         }
     }
