@@ -16,7 +16,6 @@ use cloud_sync::{Cloud, CloudError, Survey, Worker};
 use keys::{KeyError, Passphrase, PassphraseError, open_encrypted_secret};
 use ledger::{Ledger, Options};
 use thiserror::Error;
-use time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -30,13 +29,11 @@ use crate::{
     ca::{Issuing, Keyring, settle},
     claim::ClaimKey,
     clock::{self, Clock, Keeper, Source},
-    config::Validity,
     credentials::{FloorCa, read},
     fence::{self, Fence},
     http::{self, Floor, Shared, now},
     index::{self, BoxRecord},
     local::Local,
-    pki::Profile,
     renewal::Renewal,
     signing::Slots,
     state_dir::StateDir,
@@ -63,6 +60,9 @@ pub enum StartError {
     /// A certificate is not what it should be.
     #[error("{0}")]
     Certificate(String),
+    /// A profile of the configuration would lead to certificates that do not hold.
+    #[error("{0}")]
+    Profile(String),
     /// This box was restored elsewhere.
     #[error("{0}")]
     Superseded(String),
@@ -151,7 +151,7 @@ impl Appliance {
         let options = Options { checkpoint_key: Some(checkpoint_key), ..options };
         let ledger = Ledger::open(&state.ledger(), &options)?;
         settle(&state, &ledger)?;
-        let issuing = Issuing::open(&state, keyring, profile(config), now())?;
+        let issuing = Issuing::open(&state, keyring, config.profiles.clone(), now())?;
         let this_box = ledger.get::<BoxRecord>(index::BOX)?;
         let this_box = this_box.ok_or_else(|| not_initialised(&config.state, "the box's name"))?;
         let fence = fence::committed(&ledger)?;
@@ -284,14 +284,4 @@ async fn part(part: &'static str, run: impl Future<Output = io::Result<()>>) -> 
 
 fn not_initialised(dir: &Path, what: &str) -> StartError {
     StartError::NotInitialised { dir: dir.to_owned(), what: what.to_owned() }
-}
-
-/// What certificates look like, as the configuration says.
-pub(crate) fn profile(config: &Config) -> Profile {
-    let duration = |duration: std::time::Duration| Duration::try_from(duration).unwrap_or(Duration::MAX);
-    let validity = match config.profile.validity {
-        Validity::For(validity) => Some(duration(validity)),
-        Validity::NoEnd => None,
-    };
-    Profile { validity, backdate: duration(config.profile.backdate) }
 }

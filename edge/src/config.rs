@@ -1,10 +1,10 @@
 //! The configuration file of an appliance. Every key stands, commented, in `configs/edge.toml`.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use cloud_sync::CloudConfig;
@@ -14,6 +14,10 @@ use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
 
 use crate::clock::ClockPolicy;
+pub use crate::{
+    key::KeyType,
+    profile::{DEFAULT, InvalidObjectId, ObjectId, ProfileConfig, Validity},
+};
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -28,9 +32,9 @@ pub struct Config {
     pub lines: Vec<LineConfig>,
     /// How the CA's keys are opened.
     pub ca: CaConfig,
-    /// What certificates look like.
-    #[serde(default)]
-    pub profile: ProfileConfig,
+    /// What certificates look like, by the names of the profiles. One with the name `default` is always there.
+    #[serde(default, rename = "profile")]
+    pub profiles: BTreeMap<String, ProfileConfig>,
     /// Where DPS is; without it nothing is announced, and everything waits safely.
     pub cloud: Option<CloudConfig>,
     /// How the ledger is kept on disk.
@@ -67,6 +71,8 @@ pub struct LineConfig {
     pub name: Option<String>,
     /// Units that it shall make a day.
     pub target: Option<u32>,
+    /// Its profile; `default` if absent.
+    pub profile: Option<String>,
 }
 
 /// How the CA's keys are opened.
@@ -134,51 +140,6 @@ impl Default for LimitsConfig {
     }
 }
 
-/// What certificates look like.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ProfileConfig {
-    /// How long they are good for.
-    pub validity: Validity,
-    /// How far back they begin, for devices whose clock is slow.
-    #[serde(with = "humantime_serde")]
-    pub backdate: Duration,
-}
-
-impl Default for ProfileConfig {
-    fn default() -> Self {
-        Self { validity: Validity::default(), backdate: Duration::from_secs(3600) }
-    }
-}
-
-/// How long a certificate is good for: `"20y"`, or `"none"` for no defined end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Validity {
-    /// So long.
-    For(Duration),
-    /// Until 99991231235959Z (RFC 5280 4.1.2.5).
-    NoEnd,
-}
-
-impl Default for Validity {
-    fn default() -> Self {
-        Self::For(Duration::from_secs(20 * 31_557_600))
-    }
-}
-
-impl<'de> Deserialize<'de> for Validity {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text == "none" {
-            return Ok(Self::NoEnd);
-        }
-        let parsed = humantime::parse_duration(&text).ok().filter(|duration| !duration.is_zero());
-        parsed.map(Self::For).ok_or_else(|| {
-            de::Error::custom(format!("'{text}' is no validity; say \"20y\", \"90d\" or \"none\""))
-        })
-    }
-}
-
 /// Why a configuration cannot be used. The text names file, line and column.
 #[derive(Debug, Error)]
 #[error("{}{place}: {what}", path.display())]
@@ -193,7 +154,7 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let error = |place: String, what: String| ConfigError { path: path.to_owned(), place, what };
         let text = fs::read_to_string(path).map_err(|why| error(String::new(), why.to_string()))?;
-        let config: Self = toml::from_str(&text).map_err(|why| {
+        let mut config: Self = toml::from_str(&text).map_err(|why| {
             let place = why.span().map(|span| place(&text, span.start)).unwrap_or_default();
             error(place, why.message().to_owned())
         })?;
@@ -205,6 +166,13 @@ impl Config {
             return refuse(
                 "listen.names is empty; name at least one host name or address by which clients call",
             );
+        }
+        config.profiles.entry(DEFAULT.to_owned()).or_default();
+        for name in config.profiles.keys() {
+            let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            if name.is_empty() || name.len() > 32 || !name.chars().all(valid) {
+                return refuse(&format!("profile name '{name}': 1 to 32 letters, digits, '-' and '_'"));
+            }
         }
         if let Err(what) = config.storage.options() {
             return refuse(&what);
@@ -220,6 +188,9 @@ impl Config {
             }
             if config.lines[..i].iter().any(|other| other.id == line.id) {
                 return refuse(&format!("line id '{}' is there twice", line.id));
+            }
+            if let Some(name) = line.profile.as_ref().filter(|name| !config.profiles.contains_key(*name)) {
+                return refuse(&format!("line '{}': there is no [profile.{name}]", line.id));
             }
         }
         Ok(config)
@@ -247,7 +218,7 @@ address = "127.0.0.1:8443"
 names = ["localhost"]
 [ca]
 passphrase = { file = "pass" }
-[profile]
+[profile.default]
 validity = "20y"
 [[line]]
 id = "L1"
@@ -263,7 +234,7 @@ id = "L1"
     #[test]
     fn a_small_file_is_enough() {
         let config = read(GOOD).unwrap();
-        assert_eq!(config.profile.validity, Validity::default());
+        assert_eq!(config.profiles[DEFAULT].validity, Validity::default());
         assert!(config.cloud.is_none());
     }
 
@@ -276,8 +247,22 @@ id = "L1"
         check("address", "adress", "/edge.toml:4:1: unknown field `adress`, expected `address` or `names`");
         check("127.0.0.1:8443", "somewhere", "/edge.toml:4:11: ");
         check("20y", "forever", "/edge.toml:9:12: 'forever' is no validity");
+        check(
+            "[profile.default]",
+            "[profile]",
+            "a table of its own for every profile, such as [profile.default]",
+        );
+        check("[profile.default]", "[profile.'a b']", "profile name 'a b'");
+        check("validity = \"20y\"", "key = ['p256']", "unknown field `key`, expected one of `keys`");
+        check("validity = \"20y\"", "keys = ['p521']", "unknown variant `p521`, expected one of `p256`");
+        check("validity = \"20y\"", "policy = '1.x'", "'1.x' is no object identifier");
+        check("id = \"L1\"", "id = \"L1\"\nprofile = \"x\"", "line 'L1': there is no [profile.x]");
         check("[[line]]\nid = \"L1\"", "", "missing field `line`");
-        check("[profile]", "key = \"pkcs11:object=a\"\n[profile]", "/edge.toml:8:7: 'token' is missing");
+        check(
+            "[profile.default]",
+            "key = \"pkcs11:object=a\"\n[profile.default]",
+            "/edge.toml:8:7: 'token' is missing",
+        );
         check("[ca]", "[storage]\nsegment = \"1 KiB\"\n[ca]", "storage.segment is at least");
         check("[ca]", "[limits]\nsignatures = 0\n[ca]", "a limit of 0");
         check("[listen]", "clock = \"ignore\"\n[listen]", "unknown variant `ignore`");

@@ -182,6 +182,9 @@ pub struct UnitIssued {
     /// Whether the clock was not believed then, so that the dates are those of the issuing CA's begin.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub clock_unsafe: bool,
+    /// The profile that it was issued with; absent for the one that is called `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
 }
 
 /// Who made a unit's key.

@@ -81,6 +81,12 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "Send the issuing CA first, then what has signed it, up to the root.",
     ),
     row(
+        "certificate-refused",
+        &[422],
+        "The certificate would break a rule of the lint; the member rules names it.",
+        "Use another id, or change the profile: see [profile.NAME] in the configuration.",
+    ),
+    row(
         "certificate-superseded",
         &[403],
         "The unit shows a certificate that was replaced by a newer one.",
@@ -129,16 +135,34 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "Make a P-256 key: openssl ecparam -name prime256v1 -genkey.",
     ),
     row(
+        "csr-key-weak",
+        &[422],
+        "The key in the csr is weak; the detail says how.",
+        "Make a new key with a current tool: openssl ecparam -name prime256v1 -genkey.",
+    ),
+    row(
         "csr-malformed",
         &[422],
         "The csr is not one PKCS#10 request in PEM of at most 16 KiB.",
         "Make one with: openssl req -new -key device.key.",
     ),
     row(
+        "csr-required",
+        &[422],
+        "The profile takes no key of the kind that this box makes.",
+        "Send a csr with a key of one of the kinds in the detail.",
+    ),
+    row(
         "csr-signature",
         &[422],
         "The signature of the csr does not fit its key, so nobody has proved to hold the key.",
         "Make the csr again with the device's own key.",
+    ),
+    row(
+        "csr-signature-algorithm",
+        &[422],
+        "The csr is signed with an algorithm that is not taken.",
+        "Sign it with SHA-256 or better: openssl req -new -sha256 -key device.key.",
     ),
     row(
         "csr-subject-differs",
@@ -275,6 +299,12 @@ pub(crate) const PROBLEMS: &[Known] = &[
         &[409],
         "This box was not restored, or is reconciled already.",
         "Nothing is to be done.",
+    ),
+    row(
+        "profile-unknown",
+        &[422],
+        "There is no profile of this name here.",
+        "Use one of the names in the detail; see [profile.NAME] in the configuration.",
     ),
     row(
         "proof-unfit",

@@ -18,7 +18,8 @@ use crate::{
     fence::{FENCE, Fence},
     http::{Shared, refused, unavailable, units::issued, unreadable},
     index::{self, Unit},
-    issuance::{Signed, sha256, sign},
+    issuance::{Signed, sha256, sign, takes},
+    profile::DEFAULT,
 };
 
 /// Why a unit gets no new certificate.
@@ -53,7 +54,11 @@ pub(crate) async fn reissue(floor: &Shared, unit: &Unit, csr: Csr) -> Result<Vec
     let at = moment.at;
     // Held until the certificate is on disk or refused.
     let _slot = floor.signing.take()?;
-    let Signed { leaf, issuer_sha256 } = sign(floor, &this_box, &unit.id, &csr.spki, moment)?;
+    let issuing = floor.issuing.current();
+    let profile = before.profile.as_deref().unwrap_or(DEFAULT);
+    takes(&issuing.issuer, profile, csr.kind)?;
+    let Signed { leaf, issuer_sha256 } =
+        sign(&issuing.issuer, profile, &this_box, &unit.id, &csr.spki, moment)?;
     let der = leaf.der;
     let event = UnitIssued {
         epoch: unit.epoch + 1,

@@ -112,7 +112,7 @@ async fn by_policy_a_unit_is_issued_with_the_dates_of_its_ca_and_marked() {
 async fn an_end_before_2050_is_in_two_digits_and_a_later_one_in_four() {
     let dial = Dial::new();
     dial.set(datetime!(2029-12-30 12:00 UTC));
-    let edge = Running::start_with("profile = { validity = \"20y\" }", dial.source()).await;
+    let edge = Running::start_with("profile = { default = { validity = \"20y\" } }", dial.source()).await;
     let token = edge.role("supervisor").await;
     // RFC 5280 4.1.2.5: UTCTime through 2049, GeneralizedTime from 2050.
     for (id, year, tag) in [("a", 2049, b"\x17\x0d49"), ("b", 2050, b"\x18\x0f20")] {

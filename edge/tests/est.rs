@@ -295,7 +295,7 @@ async fn of_two_renewals_at_once_one_wins() {
 
 #[tokio::test]
 async fn an_expired_certificate_renews_nothing() {
-    let bench = Bench::start("profile = { validity = '2s' }\n").await;
+    let bench = Bench::start("profile = { default = { validity = '2s' } }\n").await;
     let (key, _, client) = bench.unit("gw-01").await;
     let request = csr_for(&key, "gw-01", |_| {});
     let refused = until(401, || answer(bench.reenroll(&client, &request))).await;

@@ -5,7 +5,7 @@ mod support;
 
 use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType};
 use serde_json::{Value, json};
-use support::{Running, answer, csr, csr_with};
+use support::{Running, answer, csr, csr_of, csr_with};
 use x509_parser::{
     pem::parse_x509_pem,
     prelude::{FromDer, X509Certificate},
@@ -96,11 +96,10 @@ async fn every_kind_of_bad_input() {
     let signer = csr_with("a", |params| params.key_usages = vec![KeyUsagePurpose::KeyCertSign]);
     bench.refuses_body("a csr that wants to sign", with(signer), 422, "csr-wants-ca").await;
     bench.refuses_body("a broken signature", with(tampered(&csr("a"))), 422, "csr-signature").await;
-    let p384 = {
-        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
-        rcgen::CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap()
-    };
+    let p384 = csr_of(&rcgen::PKCS_ECDSA_P384_SHA384, "a");
     bench.refuses_body("another curve", with(p384), 422, "csr-key-unsupported").await;
+    let ed25519 = csr_of(&rcgen::PKCS_ED25519, "a");
+    bench.refuses_body("another kind of key", with(ed25519), 422, "csr-key-unsupported").await;
     bench
         .refuses(
             "a wrong method",

@@ -38,6 +38,8 @@ pub enum Tool {
     Schemathesis,
     /// The library that turns the clock of a process.
     Faketime,
+    /// A Python with `pkilint`.
+    Pkilint,
 }
 
 impl Tool {
@@ -53,6 +55,7 @@ impl Tool {
             Self::Faketime => ["x86_64", "aarch64"]
                 .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1").into())
                 .to_vec(),
+            Self::Pkilint => vec![tools.join("lint/bin/python")],
             Self::MkfsXfs => vec!["/usr/sbin/mkfs.xfs".into(), "/sbin/mkfs.xfs".into()],
             Self::SoftHsm => {
                 vec!["/usr/lib/softhsm/libsofthsm2.so".into(), "/usr/lib64/pkcs11/libsofthsm2.so".into()]

@@ -15,12 +15,14 @@ const NPM: &str = "azure-iot-provisioning-service@1.10.1";
 const PYPI: &str = "azure-iot-device==2.14.0";
 /// What tries an API by its description.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+/// The linter for certificates, in an environment of its own: neither package decides what the other is built on.
+const LINTER: &str = "pkilint==0.13.3";
 
 /// Prepares the tools; returns their folder and what could not be had.
 pub(crate) fn prepare() -> (PathBuf, Vec<String>) {
     let dir = root().join(".tools");
     let mut missing = Vec::new();
-    let wanted: [(&str, bool, &dyn Fn() -> bool, &str); 9] = [
+    let wanted: [(&str, bool, &dyn Fn() -> bool, &str); 10] = [
         ("chromium", on_path("chromium"), &|| apt("chromium"), "apt-get install -y chromium"),
         (
             "mkfs.xfs",
@@ -49,14 +51,20 @@ pub(crate) fn prepare() -> (PathBuf, Vec<String>) {
         ),
         (
             PYPI,
-            python(&dir).is_ok_and(|python| has_sdk(&python)),
-            &|| pip(&dir, PYPI),
+            has_module(&dir.join("py"), "azure.iot.device"),
+            &|| pip(&dir.join("py"), PYPI),
+            "needs python3 with venv and pip",
+        ),
+        (
+            LINTER,
+            has_module(&dir.join("lint"), "pkilint"),
+            &|| pip(&dir.join("lint"), LINTER),
             "needs python3 with venv and pip",
         ),
         (
             SCHEMATHESIS,
             dir.join("py/bin/schemathesis").is_file(),
-            &|| pip(&dir, SCHEMATHESIS),
+            &|| pip(&dir.join("py"), SCHEMATHESIS),
             "needs python3 with venv and pip",
         ),
         ("faketime", on_path("faketime"), &|| apt("faketime"), "apt-get install -y faketime"),
@@ -98,9 +106,8 @@ fn npm(dir: &Path) -> bool {
             .arg(NPM))
 }
 
-fn pip(dir: &Path, package: &str) -> bool {
-    let venv = dir.join("py");
-    ran(Command::new("python3").args(["-m", "venv"]).arg(&venv))
+fn pip(venv: &Path, package: &str) -> bool {
+    ran(Command::new("python3").args(["-m", "venv"]).arg(venv))
         && ran(Command::new(venv.join("bin/pip")).args([
             "install",
             "--quiet",
@@ -109,14 +116,9 @@ fn pip(dir: &Path, package: &str) -> bool {
         ]))
 }
 
-fn python(dir: &Path) -> Result<PathBuf, ()> {
-    let python = dir.join("py/bin/python");
-    if python.is_file() { Ok(python) } else { Err(()) }
-}
-
-fn has_sdk(python: &Path) -> bool {
-    Command::new(python)
-        .args(["-c", "import azure.iot.device"])
+fn has_module(venv: &Path, module: &str) -> bool {
+    Command::new(venv.join("bin/python"))
+        .args(["-c", &format!("import {module}")])
         .output()
         .is_ok_and(|output| output.status.success())
 }

@@ -1,6 +1,9 @@
 //! The issuing CA at work, and the chain of every one that was.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use ledger::{Ledger, ReadError};
 use rustls_pki_types::CertificateDer;
@@ -11,7 +14,8 @@ use super::{Chain, Keyring, known};
 use crate::{
     EdgeEvent, StartError,
     credentials::{certificate, read},
-    pki::{Issuer, Profile},
+    pki::{Issuer, PkiError},
+    profile::ProfileConfig,
     state_dir::StateDir,
 };
 
@@ -26,7 +30,7 @@ pub(crate) struct Issuing {
     pub(super) state: StateDir,
     pub(super) keyring: Keyring,
     pub(super) root: CertificateDer<'static>,
-    profile: Profile,
+    profiles: BTreeMap<String, ProfileConfig>,
     current: RwLock<Arc<Active>>,
 }
 
@@ -35,18 +39,21 @@ impl Issuing {
     pub(crate) fn open(
         state: &StateDir,
         keyring: Keyring,
-        profile: Profile,
+        profiles: BTreeMap<String, ProfileConfig>,
         now: OffsetDateTime,
     ) -> Result<Self, StartError> {
         let text = read(&state.certificate("issuing"), state.path())?;
         let wrong = |why| StartError::Certificate(format!("issuing.pem: {why}"));
         let chain = Chain::from_pem(&text).map_err(wrong)?;
         let key = keyring.open(&state.key("issuing"), &public_key(chain.issuing()).map_err(wrong)?)?;
-        let issuer = Issuer::new(chain.issuing().clone(), key, profile, now)
-            .map_err(|error| StartError::Certificate(error.to_string()))?;
+        let issuer = Issuer::new(chain.issuing().clone(), key, profiles.clone(), now);
+        let issuer = issuer.map_err(|error| match error {
+            PkiError::Profile { .. } => StartError::Profile(error.to_string()),
+            other => StartError::Certificate(other.to_string()),
+        })?;
         let root = certificate(&state.certificate("root"), state.path())?;
         let current = RwLock::new(Arc::new(Active { issuer, chain }));
-        Ok(Self { state: state.clone(), keyring, root, profile, current })
+        Ok(Self { state: state.clone(), keyring, root, profiles, current })
     }
 
     /// The one at work now. Whoever signs keeps to one, so that certificate and chain belong together.
@@ -66,7 +73,7 @@ impl Issuing {
         key: Box<dyn keys::SigningKey>,
         now: OffsetDateTime,
     ) -> Result<Active, String> {
-        let issuer = Issuer::new(chain.issuing().clone(), key, self.profile, now);
+        let issuer = Issuer::new(chain.issuing().clone(), key, self.profiles.clone(), now);
         Ok(Active { issuer: issuer.map_err(|error| error.to_string())?, chain })
     }
 

@@ -11,9 +11,7 @@ use web::Problem;
 
 use super::{Failure, client::Daemon, init::Init, say};
 use crate::{
-    CaInstalled, Config, EdgeEvent,
-    appliance::profile,
-    backup,
+    CaInstalled, Config, EdgeEvent, backup,
     ca::{self, Chain, Code, Issuing, Keyring, Listed},
     credentials::{certificate, open_checkpoint_key},
     http::now,
@@ -214,7 +212,7 @@ impl Here {
         let options = ledger::Options { checkpoint_key, ..options };
         let ledger = Ledger::open(&self.state.ledger(), &options).map_err(Failure::failed)?;
         ca::settle(&self.state, &ledger).map_err(Failure::failed)?;
-        let issuing = Issuing::open(&self.state, self.keyring()?, profile(&self.config), now());
+        let issuing = Issuing::open(&self.state, self.keyring()?, self.config.profiles.clone(), now());
         Ok((issuing.map_err(Failure::failed)?, ledger))
     }
 

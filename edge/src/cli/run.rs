@@ -33,6 +33,7 @@ impl Run {
         let passphrase = config.ca.passphrase.fetch().map_err(Failure::usage)?;
         let appliance = Appliance::bind(&config, &passphrase).map_err(|error| match error {
             StartError::Superseded(_) => Failure::superseded(error),
+            StartError::Profile(_) => Failure::usage(error),
             error => Failure::failed(error),
         })?;
         drop(passphrase);

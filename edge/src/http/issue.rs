@@ -67,6 +67,7 @@ pub(super) async fn issue(
             .and_then(|key| key.to_str().ok())
             .filter(|key| !key.is_empty())
             .map(str::to_owned),
+        profile: None,
     };
     match issue_unit(&floor, &principal, wish).await? {
         Outcome::Issued { unit, at, private_key } => {

@@ -158,6 +158,9 @@ fn describe_issued(
     if let Some(station) = &issued.station {
         body["station"] = json!(station);
     }
+    if let Some(profile) = &issued.profile {
+        body["profile"] = json!(profile);
+    }
     if !issued.attributes.is_empty() {
         body["attributes"] = json!(issued.attributes);
     }

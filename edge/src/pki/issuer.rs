@@ -1,28 +1,20 @@
-//! Signing a leaf: pure but for the signature.
+//! Issuing a leaf: drafted, held against the lint, signed. Pure but for the signature.
+
+use std::collections::BTreeMap;
 
 use azure_iot::RegistrationId;
 use keys::SigningKey;
-use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose,
-    SerialNumber, SubjectPublicKeyInfo,
-};
 use rustls_pki_types::CertificateDer;
-use time::{Duration, OffsetDateTime, macros::datetime};
+use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{PkiError, signer::Signer};
-
-/// RFC 5280 4.1.2.5: the end of a certificate that has no well-defined end.
-const NO_END: OffsetDateTime = datetime!(9999-12-31 23:59:59 UTC);
-
-/// What every leaf looks like, apart from its name and key.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Profile {
-    /// How long it is good for; `None` for no defined end.
-    pub(crate) validity: Option<Duration>,
-    /// How far back it begins, for devices whose clock is slow.
-    pub(crate) backdate: Duration,
-}
+use super::{
+    PkiError,
+    draft::{Draftsman, Leaf},
+    lint::{Authority, Linted, Wanted, lint},
+    trial::Trial,
+};
+use crate::profile::{DEFAULT, ProfileConfig};
 
 /// A leaf that was signed.
 #[derive(Debug, Clone)]
@@ -38,18 +30,18 @@ pub(crate) struct Issued {
 pub(crate) struct Issuer {
     key: Box<dyn SigningKey>,
     certificate: CertificateDer<'static>,
-    not_before: OffsetDateTime,
-    not_after: OffsetDateTime,
-    profile: Profile,
+    pub(super) authority: Authority,
+    pub(super) draftsman: Draftsman,
+    profiles: BTreeMap<String, ProfileConfig>,
 }
 
 impl Issuer {
-    /// Takes the issuing CA's certificate and key; refuses ones that do not belong together, and a profile that would
-    /// outlive the CA.
+    /// Takes the issuing CA's certificate and key; refuses ones that do not belong together, and a profile of which a
+    /// trial does not pass the lint.
     pub(crate) fn new(
         certificate: CertificateDer<'static>,
         key: Box<dyn SigningKey>,
-        profile: Profile,
+        profiles: BTreeMap<String, ProfileConfig>,
         now: OffsetDateTime,
     ) -> Result<Self, PkiError> {
         let wrong = |what: &str| PkiError::Certificate(what.to_owned());
@@ -60,16 +52,18 @@ impl Issuer {
                 "issuing.pem and its key do not belong together; restore both from the same backup",
             ));
         }
-        let validity = parsed.validity();
-        let (not_before, not_after) = (validity.not_before.to_datetime(), validity.not_after.to_datetime());
-        if profile.validity.is_some_and(|validity| now + validity > not_after) {
-            let what = format!(
-                "profile.validity reaches beyond the issuing CA, which ends {}; shorten it, or say \"none\" for no defined end",
-                not_after.date()
-            );
-            return Err(wrong(&what));
+        let authority = Authority::new(&certificate, key.algorithm())?;
+        let draftsman = Draftsman::new(&certificate, key.as_ref())?;
+        let mut issuer = Self { key, certificate, authority, draftsman, profiles };
+        issuer.profiles.entry(DEFAULT.to_owned()).or_default();
+        let mut trial = Trial::default();
+        for (name, profile) in &issuer.profiles {
+            trial.run(&issuer, profile, now).map_err(|error| match error {
+                PkiError::Lint(broken) => PkiError::Profile { name: name.clone(), broken },
+                other => other,
+            })?;
         }
-        Ok(Self { key, certificate, not_before, not_after, profile })
+        Ok(issuer)
     }
 
     /// The issuing CA's certificate.
@@ -79,7 +73,7 @@ impl Issuer {
 
     /// When the issuing CA begins.
     pub(crate) fn not_before(&self) -> OffsetDateTime {
-        self.not_before
+        self.authority.not_before
     }
 
     /// The issuing CA's certificate and key, for what is not a unit.
@@ -89,34 +83,52 @@ impl Issuer {
 
     /// When the issuing CA ends.
     pub(crate) fn not_after(&self) -> OffsetDateTime {
-        self.not_after
+        self.authority.not_after
+    }
+
+    /// A profile by its name.
+    pub(crate) fn profile(&self, name: &str) -> Option<&ProfileConfig> {
+        self.profiles.get(name)
+    }
+
+    /// The names of the profiles.
+    pub(crate) fn profiles(&self) -> impl Iterator<Item = &str> {
+        self.profiles.keys().map(String::as_str)
     }
 
     /// Signs a leaf for `id` with the public key `spki` (DER). Time and serial are the caller's.
     pub(crate) fn issue(
         &self,
+        profile: &ProfileConfig,
         id: &RegistrationId,
         spki: &[u8],
         now: OffsetDateTime,
         serial: [u8; 17],
     ) -> Result<Issued, PkiError> {
+        let (linted, leaf) = self.lint(profile, id, spki, now, serial)?;
+        let der = linted.sign(self.key.as_ref())?;
+        let (not_before, not_after) = (leaf.not_before, leaf.not_after);
+        Ok(Issued { der, serial: hex::encode(serial), not_before, not_after })
+    }
+
+    /// Drafts a leaf, and holds the draft against the lint.
+    pub(super) fn lint<'a>(
+        &self,
+        profile: &ProfileConfig,
+        id: &'a RegistrationId,
+        spki: &'a [u8],
+        now: OffsetDateTime,
+        serial: [u8; 17],
+    ) -> Result<(Linted, Leaf<'a>), PkiError> {
         // Certificates know whole seconds.
         let now = now.replace_nanosecond(0).unwrap_or(now);
-        let not_before = (now - self.profile.backdate).max(self.not_before);
-        let not_after = self.profile.validity.map_or(NO_END, |validity| now + validity);
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, id.as_ref());
-        params.serial_number = Some(SerialNumber::from_slice(&serial));
-        params.not_before = not_before;
-        params.not_after = not_after;
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        params.use_authority_key_identifier_extension = true;
-        let issuer = rcgen::Issuer::from_ca_cert_der(&self.certificate, Signer(self.key.as_ref()))?;
-        let certificate = params.signed_by(&SubjectPublicKeyInfo::from_der(spki)?, &issuer)?;
-        Ok(Issued { der: certificate.der().to_vec(), serial: hex::encode(serial), not_before, not_after })
+        let not_before = profile.not_before(now, self.authority.not_before);
+        // A validity that no calendar holds is drafted with the last date there is, and refused by the lint.
+        let not_after = profile.not_after(now).unwrap_or(crate::profile::NO_END);
+        let leaf = Leaf { id, spki, serial, not_before, not_after };
+        let draft = self.draftsman.draft(profile, leaf)?;
+        let wanted = Wanted { authority: &self.authority, profile, id, spki, serial: &serial, now };
+        Ok((lint(draft, wanted)?, leaf))
     }
 }
 
@@ -124,21 +136,22 @@ impl Issuer {
 mod tests {
     use keys::{Algorithm, FileKey};
     use tempfile::TempDir;
-    use x509_parser::{extensions::ParsedExtension, prelude::X509Extension};
+    use time::macros::datetime;
+    use x509_parser::{
+        extensions::ParsedExtension,
+        prelude::{TbsCertificate, X509Extension},
+    };
 
     use super::*;
-    use crate::pki::{ISSUING, make, make_root};
+    use crate::{
+        key::KeyType,
+        pki::{
+            testing::{NOW, issuer, profile},
+            throw_away,
+        },
+    };
 
-    const NOW: OffsetDateTime = datetime!(2026-11-23 12:00:00.5 UTC);
-
-    fn issuer(dir: &TempDir, validity: Option<Duration>) -> Result<Issuer, PkiError> {
-        let key = |name: &str| FileKey::create(&dir.path().join(name), Algorithm::P256).unwrap();
-        let (root_key, issuing_key) = (key("root"), key("issuing"));
-        let box_id = "0123456789abcdef";
-        let root = make_root(&root_key, box_id, NOW, [1; 17]).unwrap();
-        let issuing = make(ISSUING, &issuing_key, &root, &root_key, box_id, NOW, [2; 17]).unwrap();
-        Issuer::new(issuing, Box::new(issuing_key), Profile { validity, backdate: Duration::hours(1) }, NOW)
-    }
+    const SERIAL: [u8; 17] = [1; 17];
 
     fn extensions(der: &[u8]) -> Vec<(String, bool)> {
         let (_, leaf) = X509Certificate::from_der(der).unwrap();
@@ -158,11 +171,13 @@ mod tests {
     #[test]
     fn a_leaf_is_the_profile_and_nothing_else() {
         let dir = TempDir::new().unwrap();
-        let issuer = issuer(&dir, Some(Duration::days(7300))).unwrap();
+        let profile = profile("validity = '7300d'");
+        let issuer = issuer(&dir, Algorithm::P256);
         let device = FileKey::create(&dir.path().join("device"), Algorithm::P256).unwrap();
         let mut serial = [0xAB; 17];
         serial[0] = 1;
-        let issued = issuer.issue(&"gw-01".parse().unwrap(), device.public_key_der(), NOW, serial).unwrap();
+        let issued =
+            issuer.issue(&profile, &"gw-01".parse().unwrap(), device.public_key_der(), NOW, serial).unwrap();
         let (_, leaf) = X509Certificate::from_der(&issued.der).unwrap();
         assert_eq!(leaf.subject().to_string(), "CN=gw-01");
         assert_eq!(leaf.raw_serial(), serial);
@@ -186,16 +201,39 @@ mod tests {
     #[test]
     fn a_leaf_without_a_defined_end_says_so_as_the_rfc_wants() {
         let dir = TempDir::new().unwrap();
-        let issuer = issuer(&dir, None).unwrap();
+        let issuer = issuer(&dir, Algorithm::P256);
         let device = FileKey::create(&dir.path().join("device"), Algorithm::P256).unwrap();
-        let issued = issuer.issue(&"gw-01".parse().unwrap(), device.public_key_der(), NOW, [1; 17]).unwrap();
+        let (profile, id) = (profile("validity = 'none'"), "gw-01".parse().unwrap());
+        let issued = issuer.issue(&profile, &id, device.public_key_der(), NOW, SERIAL).unwrap();
         assert!(issued.der.windows(15).any(|at| at == b"99991231235959Z"));
     }
 
     #[test]
-    fn a_profile_that_would_outlive_the_authority_is_refused() {
+    fn the_bytes_that_passed_the_lint_are_the_bytes_that_are_signed() {
         let dir = TempDir::new().unwrap();
-        let refused = issuer(&dir, Some(Duration::days(365 * 51))).err().unwrap().to_string();
-        assert!(refused.contains("profile.validity"), "{refused}");
+        let id = "gw-01".parse().unwrap();
+        for (algorithm, kind) in [(Algorithm::P256, KeyType::P384), (Algorithm::P384, KeyType::Rsa2048)] {
+            let issuer = issuer(&dir, algorithm);
+            let profile = profile("keys = ['p384', 'rsa2048']\nhardware_module = '1.3.6.1.4.1.32473.1'");
+            let spki = throw_away(kind).unwrap();
+            let (linted, _) = issuer.lint(&profile, &id, &spki, NOW, SERIAL).unwrap();
+            let bytes = linted.bytes().to_vec();
+            let signed = linted.sign(issuer.key.as_ref()).unwrap();
+            let (rest, certificate) = X509Certificate::from_der(&signed).unwrap();
+            assert!(rest.is_empty());
+            assert_eq!(TbsCertificate::as_ref(&certificate), bytes);
+            assert_eq!(
+                issuer.issue(&profile, &id, &spki, NOW, SERIAL).map(|issued| tbs(&issued.der)).unwrap(),
+                bytes
+            );
+            // The signature is over just these, by this key, as both algorithm fields say.
+            assert_eq!(certificate.signature_algorithm, certificate.tbs_certificate.signature);
+            let (_, authority) = X509Certificate::from_der(issuer.certificate()).unwrap();
+            certificate.verify_signature(Some(authority.public_key())).unwrap();
+        }
+    }
+
+    fn tbs(der: &[u8]) -> Vec<u8> {
+        TbsCertificate::as_ref(&X509Certificate::from_der(der).unwrap().1).to_vec()
     }
 }

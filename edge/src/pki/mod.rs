@@ -11,19 +11,28 @@
 
 mod authority;
 mod ceremony;
+mod draft;
 mod issuer;
+mod lint;
+#[cfg(test)]
+mod refusals;
+mod rules;
 mod signer;
 mod station;
 #[cfg(test)]
 pub(crate) mod testing;
+mod trial;
 
 pub(crate) use authority::{
     Authority, CHECKPOINT, FLOOR, ISSUING, ROOT, checkpoint_certificate, make, make_own, make_root,
     server_certificate,
 };
 pub(crate) use ceremony::{ca_request, proof, successor};
-pub(crate) use issuer::{Issued, Issuer, Profile};
+pub(crate) use issuer::{Issued, Issuer};
+pub(crate) use lint::Broken;
 pub(crate) use station::{STATIONS, request, station_certificate};
+#[cfg(test)]
+pub(crate) use trial::throw_away;
 
 use thiserror::Error;
 
@@ -36,4 +45,18 @@ pub(crate) enum PkiError {
     /// A certificate on disk is not what it should be.
     #[error("{0}")]
     Certificate(String),
+    /// The issuing key did not sign.
+    #[error("the certificate could not be signed: {0}")]
+    Key(#[from] keys::SignError),
+    /// What was to be signed breaks a rule; nothing was signed.
+    #[error("the certificate would not hold: {0}")]
+    Lint(#[from] Broken),
+    /// A profile whose certificates would break a rule.
+    #[error("[profile.{name}] is refused by the lint: {broken}; change it in the configuration")]
+    Profile {
+        /// Its name.
+        name: String,
+        /// The rules.
+        broken: Broken,
+    },
 }

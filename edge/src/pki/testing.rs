@@ -1,11 +1,35 @@
-//! Requests as line PCs make them, for the tests of this crate.
+//! Requests as line PCs make them, and an authority to ask, for the tests of this crate.
 
+use keys::{Algorithm, FileKey};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PublicKeyData, SubjectPublicKeyInfo,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, PublicKeyData, SubjectPublicKeyInfo,
 };
 use rustls_pki_types::CertificateDer;
-use time::{Duration, OffsetDateTime};
+use tempfile::TempDir;
+use time::{Duration, OffsetDateTime, macros::datetime};
+
+use super::{ISSUING, Issuer, make, make_root};
+use crate::profile::ProfileConfig;
+
+/// When tests issue.
+pub(crate) const NOW: OffsetDateTime = datetime!(2026-11-23 12:00:00.5 UTC);
+
+/// An issuing CA with a key of this kind, three days old, with no profile but the default.
+pub(crate) fn issuer(dir: &TempDir, algorithm: Algorithm) -> Issuer {
+    let key =
+        |name: &str| FileKey::create(&dir.path().join(format!("{name}-{algorithm:?}")), algorithm).unwrap();
+    let (root_key, issuing_key) = (key("root"), key("issuing"));
+    let (box_id, born) = ("0123456789abcdef", NOW - Duration::days(3));
+    let root = make_root(&root_key, box_id, born, [1; 17]).unwrap();
+    let issuing = make(ISSUING, &issuing_key, &root, &root_key, box_id, born, [2; 17]).unwrap();
+    Issuer::new(issuing, Box::new(issuing_key), [].into(), NOW).unwrap()
+}
+
+/// A profile as it stands in a configuration.
+pub(crate) fn profile(text: &str) -> ProfileConfig {
+    toml::from_str(text).unwrap()
+}
 
 fn params(name: Option<&str>) -> CertificateParams {
     let mut params = CertificateParams::default();
@@ -61,7 +85,7 @@ impl Above {
         let spki = SubjectPublicKeyInfo::from_der(&key.subject_public_key_info()).unwrap();
         let mut params = ca_params("Hall", self.now);
         wish(&mut params);
-        let issuer = Issuer::from_ca_cert_der(&self.certificate, &self.key).unwrap();
+        let issuer = rcgen::Issuer::from_ca_cert_der(&self.certificate, &self.key).unwrap();
         (params.signed_by(&spki, &issuer).unwrap().into(), key)
     }
 }
@@ -84,7 +108,7 @@ pub(crate) fn authority(
 ) -> CertificateDer<'static> {
     let mut params = ca_params("Issuing", now);
     wish(&mut params);
-    let issuer = Issuer::from_ca_cert_der(above, above_key).unwrap();
+    let issuer = rcgen::Issuer::from_ca_cert_der(above, above_key).unwrap();
     params.signed_by(&SubjectPublicKeyInfo::from_der(spki).unwrap(), &issuer).unwrap().into()
 }
 

@@ -13,7 +13,7 @@ use edge::{
     clock::{Reading, Source, machine},
 };
 use keys::Passphrase;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SignatureAlgorithm};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -31,7 +31,7 @@ pub struct Running {
     tasks: JoinSet<Result<(), RunError>>,
 }
 
-fn passphrase() -> Passphrase {
+pub fn passphrase() -> Passphrase {
     Passphrase::new("correct horse battery staple".to_owned()).unwrap()
 }
 
@@ -41,7 +41,9 @@ fn storage(floor: &str) -> ledger::StorageConfig {
 }
 
 /// As much free space as a test needs.
-const FLOOR: &str = "1 MiB";
+pub const FLOOR: &str = "1 MiB";
+/// What stands at the end of a configuration, beside the box.
+const LAST: &str = "more.toml";
 
 impl Running {
     pub async fn start() -> Self {
@@ -77,16 +79,38 @@ impl Running {
         Self::start_in_with(dir, admin, String::new(), FLOOR, machine())
     }
 
-    fn start_in_with(dir: TempDir, admin: String, more: String, floor: &str, source: Source) -> Self {
+    /// Starts with `last` at the end of its configuration.
+    pub async fn start_ending(last: &str) -> Self {
+        let (dir, admin) = Self::made_at(now()).await;
+        fs::write(dir.path().join(LAST), last).unwrap();
+        Self::start_in(dir, admin)
+    }
+
+    /// Stops it; what is on disk is left.
+    pub async fn stop(mut self) -> TempDir {
+        self.cancel.cancel();
+        self.tasks.join_next().await.unwrap().unwrap().unwrap();
+        self.dir
+    }
+
+    /// The configuration of the box in `dir`, with `more` at its head.
+    pub fn config(dir: &TempDir, more: &str, floor: &str) -> Config {
         let state = dir.path().join("box");
         let file = dir.path().join("edge.toml");
         let text = format!(
             "state = {state:?}\n{more}\n[listen]\naddress = \"127.0.0.1:0\"\nnames = [\"localhost\"]\n\
              [ca]\npassphrase = \"prompt\"\n[[line]]\nid = \"L1\"\n[[line]]\nid = \"L2\"\n"
         );
-        fs::write(&file, text).unwrap();
+        let last = fs::read_to_string(dir.path().join(LAST)).unwrap_or_default();
+        fs::write(&file, text + &last).unwrap();
         let mut config = Config::read(&file).unwrap();
         config.storage = storage(floor);
+        config
+    }
+
+    fn start_in_with(dir: TempDir, admin: String, more: String, floor: &str, source: Source) -> Self {
+        let state = dir.path().join("box");
+        let config = Self::config(&dir, &more, floor);
         let appliance = Appliance::bind_with_clock(&config, &passphrase(), source).unwrap();
         let address = appliance.local_addr();
         let cancel = CancellationToken::new();
@@ -249,6 +273,14 @@ pub async fn until(status: u16, mut ask: impl AsyncFnMut() -> (u16, Value)) -> V
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(60), asked).await.unwrap()
+}
+
+/// A request with a fresh key of a kind.
+pub fn csr_of(kind: &'static SignatureAlgorithm, name: &str) -> String {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.serialize_request(&KeyPair::generate_for(kind).unwrap()).unwrap().pem().unwrap()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test has a time")]
