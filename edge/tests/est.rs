@@ -8,7 +8,7 @@ use cms::{cert::CertificateChoices, content_info::ContentInfo, signed_data::Sign
 use rcgen::{CertificateParams, DnType, KeyPair, SanType};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
-use support::{Running, answer, csr, csr_for, csr_with, self_signed, until};
+use support::{Dial, Running, answer, csr, csr_for, csr_with, self_signed};
 use x509_cert::der::{Decode, Encode};
 use x509_parser::{
     pem::parse_x509_pem,
@@ -47,7 +47,12 @@ struct Bench {
 
 impl Bench {
     async fn start(more: &str) -> Self {
-        let edge = Running::start_with(more, edge::clock::machine()).await;
+        Self::start_at(more, edge::clock::machine()).await
+    }
+
+    /// With a clock of its own.
+    async fn start_at(more: &str, source: edge::clock::Source) -> Self {
+        let edge = Running::start_with(more, source).await;
         let token = edge.token(json!({ "name": "bench", "role": "station", "line": "L1" })).await;
         Self { edge, token }
     }
@@ -295,10 +300,13 @@ async fn of_two_renewals_at_once_one_wins() {
 
 #[tokio::test]
 async fn an_expired_certificate_renews_nothing() {
-    let bench = Bench::start("profile = { default = { validity = '2s' } }\n").await;
+    let dial = Dial::new();
+    let bench = Bench::start_at("profile = { default = { validity = '2d' } }\n", dial.source()).await;
     let (key, _, client) = bench.unit("gw-01").await;
     let request = csr_for(&key, "gw-01", |_| {});
-    let refused = until(401, || answer(bench.reenroll(&client, &request))).await;
+    dial.pass(time::Duration::days(3));
+    let (status, refused) = answer(bench.reenroll(&client, &request)).await;
+    assert_eq!(status, 401, "{refused}");
     assert!(refused["detail"].as_str().unwrap().contains("not valid now"), "{refused}");
 }
 
