@@ -3,7 +3,7 @@
 use std::{error::Error, fs, io, path::PathBuf, time::Duration};
 
 use azure_iot::{ConnectionString, InvalidConnectionString, sas};
-use reqwest::{Certificate, Client, Proxy, Response, header, redirect};
+use reqwest::{Certificate, Client, Proxy, header, redirect};
 use thiserror::Error;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
@@ -11,7 +11,6 @@ use crate::{
     answer::{Answer, Call, Method, Trouble},
     cause::Cause,
     config::{CloudConfig, ProxyConfig},
-    skew::Skew,
 };
 
 /// The version of the service API that we speak.
@@ -53,7 +52,6 @@ pub enum CloudError {
 pub struct Cloud {
     client: Client,
     credential: ConnectionString,
-    skew: Skew,
     /// The address of the proxy on the way, for whoever has to look why it does not let us through.
     proxy: Option<String>,
 }
@@ -86,18 +84,7 @@ impl Cloud {
             builder = builder.proxy(proxy(config)?);
         }
         let proxy = config.proxy.as_ref().map(|proxy| proxy.address.clone());
-        Ok(Self {
-            client: builder.build().map_err(|error| tls(&error))?,
-            credential,
-            skew: Skew::default(),
-            proxy,
-        })
-    }
-
-    /// How far the cloud's clock is from ours.
-    #[must_use]
-    pub fn skew(&self) -> Skew {
-        self.skew.clone()
+        Ok(Self { client: builder.build().map_err(|error| tls(&error))?, credential, proxy })
     }
 
     /// Says `call` and brings back the answer, whatever its status.
@@ -127,11 +114,7 @@ impl Cloud {
                 .body(body.to_string());
         }
         let mut response = request.send().await.map_err(|error| self.unreachable(&error))?;
-        let date = response.headers().get(header::DATE).and_then(|value| value.to_str().ok());
-        if let Some(date) = date {
-            self.skew.note(date, now);
-        }
-        let mut answer = head(&response, now);
+        let mut answer = head(response.status().as_u16(), response.headers(), now);
         while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
             answer.body.extend_from_slice(&chunk);
             if answer.body.len() > LONGEST_ANSWER {
@@ -155,8 +138,8 @@ impl Cloud {
 }
 
 /// What an answer says before its body.
-fn head(response: &Response, now: OffsetDateTime) -> Answer {
-    let text = |name: header::HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+fn head(status: u16, headers: &header::HeaderMap, now: OffsetDateTime) -> Answer {
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let moment = |text: &str| OffsetDateTime::parse(text, &Rfc2822).ok();
     let date = text(header::DATE).and_then(moment);
     // Seconds, or a moment by the server's own clock (RFC 9110, 10.2.3).
@@ -165,7 +148,7 @@ fn head(response: &Response, now: OffsetDateTime) -> Answer {
         Err(_) => Some(Duration::try_from(moment(value)? - date.unwrap_or(now)).unwrap_or_default()),
     });
     Answer {
-        status: response.status().as_u16(),
+        status,
         retry_after,
         continuation: text(header::HeaderName::from_static("x-ms-continuation")).map(str::to_owned),
         json: text(header::CONTENT_TYPE).is_some_and(|kind| kind.contains("json")),
@@ -246,4 +229,23 @@ fn chain(error: &reqwest::Error) -> String {
         reason = source;
     }
     reason.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn the_date_of_an_answer_tells_how_far_the_clocks_are_apart() {
+        let skew = |date: Option<&str>| {
+            let headers = date.map(|date| (header::DATE, date.parse().unwrap())).into_iter().collect();
+            let skew = head(200, &headers, datetime!(2026-11-28 04:30:00 UTC)).skew;
+            skew.map(time::Duration::whole_seconds)
+        };
+        assert_eq!(skew(None), None);
+        assert_eq!(skew(Some("Sat, 28 Nov 2026 05:30:07 GMT")), Some(3607));
+        assert_eq!(skew(Some("yesterday")), None, "what is no date tells nothing");
+    }
 }

@@ -27,7 +27,6 @@ pub mod fence;
 pub mod link;
 pub mod mind;
 mod round;
-mod skew;
 pub mod state;
 mod survey;
 mod work;
@@ -42,7 +41,6 @@ pub use crate::{
     delays::Delays,
     event::CloudEvent,
     link::{Link, LinkState, Sighting},
-    skew::Skew,
     state::{State, Want, Why},
     survey::Survey,
     work::{Activation, Amendment, Announcement, Outcome, Provenance, Work},

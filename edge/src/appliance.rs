@@ -162,7 +162,6 @@ impl Appliance {
             warn!("{}", fence.words());
         }
         let cloud = config.cloud.as_ref().map(Cloud::new).transpose()?;
-        let cloud_skew = cloud.as_ref().map(Cloud::skew);
         let clock = Clock::new(source, config.clock, clock::highest(&ledger)?);
         let survey = cloud.clone().map(Survey::new);
         let worker = match config.cloud.as_ref().zip(cloud) {
@@ -196,7 +195,6 @@ impl Appliance {
             board: boards.subscribe(),
             lookout,
             clock,
-            cloud_skew,
             usage: Usage::default(),
             signing: Slots::new(config.limits.signatures),
             stations,

@@ -59,8 +59,6 @@ pub(crate) struct Floor {
     pub(crate) board: watch::Receiver<Arc<Board>>,
     pub(crate) lookout: Lookout,
     pub(crate) clock: Clock,
-    /// How far the clock of DPS is ahead of ours; `None` where no cloud is configured.
-    pub(crate) cloud_skew: Option<cloud_sync::Skew>,
     pub(crate) usage: Usage,
     pub(crate) signing: Slots,
     /// What signs stations' client certificates.

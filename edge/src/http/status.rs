@@ -41,7 +41,8 @@ pub(super) async fn status(State(floor): State<Shared>) -> Result<Json<Status>, 
 
 /// The clock, and how far it is from the cloud's.
 pub(crate) fn clock_view(floor: &Shared) -> ClockView {
-    floor.clock.view(floor.cloud_skew.as_ref().and_then(cloud_sync::Skew::seconds))
+    let skew = floor.lookout.link.as_ref().and_then(|link| link.borrow().skew);
+    floor.clock.view(skew.map(|skew| skew.whole_seconds()))
 }
 
 /// Looked up anew, not as old as what the screens show.
