@@ -13,28 +13,18 @@ use azure_iot::{
 use serde_json::json;
 
 use crate::{
-    announce::path,
-    answer::{Answer, Call, Method, Trouble},
+    answer::{Answer, Call, Trouble},
     claim::ClaimRecord,
     conversation::Conversation,
+    rewrite::{Ask, Rewrite, unread},
     work::{Activation, Outcome},
 };
-
-/// How often somebody else may write in between before this device steps back.
-const RACES: u8 = 5;
-
-#[derive(Debug)]
-enum Ask {
-    Read,
-    Write(Box<IndividualEnrollment>),
-}
 
 /// The conversation about one device.
 #[derive(Debug)]
 pub struct Activating {
     activation: Activation,
-    ask: Option<Ask>,
-    races: u8,
+    rewrite: Rewrite,
     outcome: Option<Outcome>,
 }
 
@@ -42,58 +32,31 @@ impl Activating {
     /// A conversation that enables the enrollment of a claimed device.
     #[must_use]
     pub fn new(activation: Activation) -> Self {
-        Self { activation, ask: Some(Ask::Read), races: 0, outcome: None }
+        Self { activation, rewrite: Rewrite::new(), outcome: None }
     }
 
     fn hear_read(&mut self, answer: &Answer) -> Result<(), Trouble> {
         match answer.status {
             200 => match prepare(&self.activation, answer.parse()?) {
-                Ok(record) => self.ask = Some(Ask::Write(Box::new(record))),
+                Ok(record) => self.rewrite.write(record),
                 Err(outcome) => self.outcome = Some(outcome),
             },
             404 => self.outcome = Some(Outcome::Later("the factory has not announced it yet")),
-            409 | 412 => self.outcome = Some(Outcome::Later("somebody else changes the enrollment just now")),
-            _ => self.outcome = Some(rejected(answer)),
+            _ => self.outcome = Some(unread(answer, rejected)),
         }
         Ok(())
-    }
-
-    fn hear_write(&mut self, answer: &Answer) {
-        match answer.status {
-            200 | 201 => self.outcome = Some(Outcome::Accepted),
-            // Somebody else wrote, or removed it: look again.
-            404 | 409 | 412 if self.races < RACES => {
-                self.races += 1;
-                self.ask = Some(Ask::Read);
-            }
-            404 | 409 | 412 => {
-                self.outcome = Some(Outcome::Later("somebody else keeps changing the enrollment"));
-            }
-            _ => self.outcome = Some(rejected(answer)),
-        }
     }
 }
 
 impl Conversation for Activating {
     fn next(&self) -> Option<Call> {
-        let path = path(&self.activation.id);
-        match self.ask.as_ref()? {
-            Ask::Read => Some(Call { method: Method::Get, path, cost: 1, ..Call::default() }),
-            Ask::Write(record) => Some(Call {
-                method: Method::Put,
-                path,
-                if_match: record.etag.clone(),
-                body: Some(json!(record)),
-                cost: 1,
-                ..Call::default()
-            }),
-        }
+        self.rewrite.next(&self.activation.id)
     }
 
     fn hear(&mut self, answer: &Answer) -> Result<(), Trouble> {
-        match self.ask.take() {
+        match self.rewrite.answered() {
             Some(Ask::Read) => self.hear_read(answer)?,
-            Some(Ask::Write(_)) => self.hear_write(answer),
+            Some(Ask::Write(_)) => self.outcome = self.rewrite.wrote(answer, rejected),
             None => {}
         }
         Ok(())

@@ -18,14 +18,12 @@ use azure_iot::{
 use serde_json::{Value, json};
 
 use crate::{
-    announce::{generation, path, record},
-    answer::{Answer, Call, Method, Trouble},
+    announce::{generation, record},
+    answer::{Answer, Call, Trouble},
     conversation::Conversation,
+    rewrite::{Ask, Rewrite, unread},
     work::{Amendment, Outcome},
 };
-
-/// How often somebody else may write in between before this unit steps back.
-const RACES: u8 = 5;
 
 /// What is to become of the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,20 +34,12 @@ enum Change {
     Withdraw,
 }
 
-#[derive(Debug)]
-enum Ask {
-    Read,
-    Create,
-    Write(Box<IndividualEnrollment>),
-}
-
 /// The conversation about one unit.
 #[derive(Debug)]
 pub struct Amending {
     change: Change,
     amendment: Amendment,
-    ask: Option<Ask>,
-    races: u8,
+    rewrite: Rewrite,
     generation: Option<u8>,
     outcome: Option<Outcome>,
 }
@@ -69,7 +59,7 @@ impl Amending {
     }
 
     fn new(change: Change, amendment: Amendment) -> Self {
-        Self { change, amendment, ask: Some(Ask::Read), races: 0, generation: None, outcome: None }
+        Self { change, amendment, rewrite: Rewrite::new(), generation: None, outcome: None }
     }
 
     fn hear_read(&mut self, answer: &Answer) -> Result<(), Trouble> {
@@ -85,60 +75,27 @@ impl Amending {
                     return Ok(());
                 }
                 match prepare(self.change, &self.amendment, found) {
-                    Ok(record) => self.ask = Some(Ask::Write(Box::new(record))),
+                    Ok(record) => self.rewrite.write(record),
                     Err(outcome) => self.outcome = Some(outcome),
                 }
             }
-            404 => self.ask = Some(Ask::Create),
-            409 | 412 => self.outcome = Some(Outcome::Later("somebody else changes the enrollment just now")),
-            _ => self.outcome = Some(rejected(answer)),
+            // Without an ETag it is only created.
+            404 => self.rewrite.write(record(&self.amendment.unit)),
+            _ => self.outcome = Some(unread(answer, rejected)),
         }
         Ok(())
-    }
-
-    fn hear_write(&mut self, answer: &Answer) {
-        match answer.status {
-            200 | 201 => self.outcome = Some(Outcome::Accepted),
-            // Somebody else wrote, made or removed it: look again.
-            404 | 409 | 412 if self.races < RACES => {
-                self.races += 1;
-                self.ask = Some(Ask::Read);
-            }
-            404 | 409 | 412 => {
-                self.outcome = Some(Outcome::Later("somebody else keeps changing the enrollment"));
-            }
-            _ => self.outcome = Some(rejected(answer)),
-        }
     }
 }
 
 impl Conversation for Amending {
     fn next(&self) -> Option<Call> {
-        let path = path(&self.amendment.unit.id);
-        Some(match self.ask.as_ref()? {
-            Ask::Read => Call { method: Method::Get, path, cost: 1, ..Call::default() },
-            Ask::Create => {
-                let body = Some(json!(record(&self.amendment.unit)));
-                Call { method: Method::Put, path, body, cost: 1, ..Call::default() }
-            }
-            Ask::Write(found) => {
-                let body = Some(json!(found));
-                Call {
-                    method: Method::Put,
-                    path,
-                    if_match: found.etag.clone(),
-                    body,
-                    cost: 1,
-                    ..Call::default()
-                }
-            }
-        })
+        self.rewrite.next(&self.amendment.unit.id)
     }
 
     fn hear(&mut self, answer: &Answer) -> Result<(), Trouble> {
-        match self.ask.take() {
+        match self.rewrite.answered() {
             Some(Ask::Read) => self.hear_read(answer)?,
-            Some(Ask::Create | Ask::Write(_)) => self.hear_write(answer),
+            Some(Ask::Write(_)) => self.outcome = self.rewrite.wrote(answer, rejected),
             None => {}
         }
         Ok(())

@@ -26,6 +26,7 @@ mod event;
 pub mod fence;
 pub mod link;
 pub mod mind;
+mod rewrite;
 mod round;
 pub mod state;
 mod survey;
