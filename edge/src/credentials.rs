@@ -3,7 +3,6 @@
 
 use std::{fs, io, path::Path, sync::Arc};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use keys::{Algorithm, EncryptedKey, FileKey, Passphrase, SigningKey};
 use ledger::CheckpointKey;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
@@ -14,6 +13,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::{
     appliance::StartError,
+    fingerprint::sha256,
     init::serial,
     pem,
     pki::{self, PkiError},
@@ -110,7 +110,7 @@ pub(crate) fn open_checkpoint_key(state: &StateDir) -> Result<CheckpointKey, Sta
 
 fn signer(key: FileKey, own: &CertificateDer<'_>, floor: &CertificateDer<'_>) -> CheckpointKey {
     CheckpointKey {
-        key: hex::encode(digest(&SHA256, key.public_key_der())),
+        key: sha256(key.public_key_der()),
         certificates: vec![own.to_vec(), floor.to_vec()],
         sign: Arc::new(move |message| key.sign(message).map_err(|error| error.to_string())),
     }

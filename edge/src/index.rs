@@ -16,7 +16,6 @@
 //! | `station/{name}` | [`crate::access::StationRecord`] |
 //! | `stationkey/{SHA-256 of the public key}` | the name of the station that has it |
 
-use aws_lc_rs::digest::{SHA256, digest};
 use azure_iot::RegistrationId;
 use ledger::{Applied, Changes, FrameRef, Seq};
 use serde::{Deserialize, Serialize};
@@ -24,6 +23,8 @@ use serde_json::{Map, Value};
 use time::{Date, OffsetDateTime};
 
 use crate::event::{IssuedBy, KeyOrigin, UnitIssued};
+
+use crate::fingerprint::sha256;
 
 /// Who this box is.
 pub(crate) const BOX: &[u8] = b"box";
@@ -97,7 +98,7 @@ pub(crate) struct LineRecord {
 pub(crate) fn attributes_sha256(attributes: &Map<String, Value>) -> Option<String> {
     // A map is written in the order of its keys, so there is one way to write it.
     let json = serde_json::to_vec(attributes).expect("JSON that was read");
-    (!attributes.is_empty()).then(|| hex::encode(digest(&SHA256, &json)))
+    (!attributes.is_empty()).then(|| sha256(&json))
 }
 
 /// Applies that a unit was issued.

@@ -1,7 +1,6 @@
 //! Issuing a unit, whatever face asks: the rules, the key, the signature, the decision.
 
 use aws_lc_rs::{
-    digest::{SHA256, digest},
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair},
 };
@@ -19,15 +18,14 @@ use zeroize::Zeroizing;
 use crate::{
     EdgeEvent,
     access::Principal,
-    clock::Moment,
+    certificate::Profile,
     csr::Csr,
     enroll::{Asked, Judgement, Known, Refusal, judge},
-    event::{Idempotency, IssuedBy, KeyOrigin, UnitIssued},
+    event::{Idempotency, KeyOrigin, UnitIssued},
+    fingerprint::sha256,
     http::{Shared, refused, unavailable, units::certificate, unreadable},
     index::Unit,
-    key::KeyType,
-    pki::{Issued, Issuer, PkiError},
-    profile::{DEFAULT, ProfileConfig},
+    profile::DEFAULT,
 };
 
 /// The first label of a unit; another one is an explicit act.
@@ -73,18 +71,14 @@ pub(crate) fn id(text: &str) -> Result<RegistrationId, Problem> {
     RegistrationId::parse_any_case(text).map_err(|error| unprocessable("id-invalid", error.to_string()))
 }
 
-/// The SHA-256 of some bytes, hex.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hex::encode(digest(&SHA256, bytes))
-}
-
 /// Issues what is wished, or finds it issued, or says why not.
 pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> Result<Outcome, Problem> {
     let named = wish.profile.clone();
     let (asked, csr) = check(floor, principal, wish)?;
     // One and the same signs and is named: another may take over meanwhile.
     let issuing = floor.issuing.current();
-    let (profile_name, profile) = profile(floor, &issuing.issuer, named, &asked.line)?;
+    let of_line = || floor.lines.iter().find(|known| known.id == asked.line)?.profile.clone();
+    let profile = Profile::find(&issuing.issuer, named.or_else(of_line).as_deref().unwrap_or(DEFAULT))?;
     let known = Known::committed(&floor.ledger, &asked).map_err(|error| unreadable(&error))?;
     // A repeat or a refusal costs no key and no signature.
     match judge(&known, &asked) {
@@ -99,15 +93,17 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
     // Held until the certificate is on disk or refused.
     let _slot = floor.signing.take()?;
     let (spki, private_key) = match csr {
-        Some(csr) if profile.keys.contains(&csr.kind) => (csr.spki, None),
-        Some(csr) => return Err(kind_not_in_profile(&profile_name, profile, csr.kind)),
-        None if !profile.keys.contains(&KeyType::P256) => return Err(csr_required(&profile_name, profile)),
+        Some(csr) => {
+            profile.takes(csr.kind)?;
+            (csr.spki, None)
+        }
         None => {
+            profile.takes_keys_made_here()?;
             let (spki, key) = make_key()?;
             (spki, Some(key))
         }
     };
-    let signed = sign(&issuing.issuer, &profile_name, &this_box, &asked.id, &spki, moment)?;
+    let signed = profile.sign(&this_box, &asked.id, &spki, moment)?;
     let event = UnitIssued {
         id: asked.id.clone(),
         epoch: 1,
@@ -127,7 +123,7 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
         scope: principal.scope(),
         issued_by: this_box,
         clock_unsafe: !moment.believed,
-        profile: (profile_name != DEFAULT).then_some(profile_name),
+        profile: (profile.name != DEFAULT).then(|| profile.name.to_owned()),
     };
     let issued = event.clone();
     let decide = move |view: &View<'_>| match judge(&Known::in_view(view, &asked), &asked) {
@@ -147,47 +143,6 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
             Ok(Outcome::Issued { unit: Box::new(issued), at, private_key })
         }
     }
-}
-
-/// A certificate, and whose it is.
-pub(crate) struct Signed {
-    pub(crate) leaf: Issued,
-    /// SHA-256 of the certificate of the CA that signed it, hex.
-    pub(crate) issuer_sha256: String,
-}
-
-/// Signs a certificate for the public key `spki` (DER) under a profile, with a serial number of its own.
-pub(crate) fn sign(
-    issuer: &Issuer,
-    profile_name: &str,
-    this_box: &IssuedBy,
-    id: &RegistrationId,
-    spki: &[u8],
-    moment: Moment,
-) -> Result<Signed, Problem> {
-    let profile = issuer.profile(profile_name).ok_or_else(|| unknown_profile(issuer, profile_name))?;
-    let mut serial = [0; 17];
-    aws_lc_rs::rand::fill(&mut serial[1..]).map_err(|_| Problem::internal())?;
-    serial[0] = this_box.generation;
-    let dated = if moment.believed { moment.at } else { issuer.not_before() };
-    let leaf =
-        issuer.issue(profile, id, spki, dated, serial).map_err(|error| unsigned(&error, id, profile_name))?;
-    Ok(Signed { leaf, issuer_sha256: sha256(issuer.certificate()) })
-}
-
-/// Refuses a key of a kind that a profile does not take.
-pub(crate) fn takes(issuer: &Issuer, profile_name: &str, kind: KeyType) -> Result<(), Problem> {
-    let profile = issuer.profile(profile_name).ok_or_else(|| unknown_profile(issuer, profile_name))?;
-    if profile.keys.contains(&kind) { Ok(()) } else { Err(kind_not_in_profile(profile_name, profile, kind)) }
-}
-
-fn unknown_profile(issuer: &Issuer, name: &str) -> Problem {
-    let known: Vec<_> = issuer.profiles().collect();
-    let detail = format!(
-        "there is no profile '{name}' here, only {}; see [profile.NAME] in the configuration",
-        known.join(", ")
-    );
-    unprocessable("profile-unknown", detail)
 }
 
 /// Checks everything about a wish that does not depend on what is known.
@@ -247,58 +202,6 @@ fn check(floor: &Shared, principal: &Principal, wish: Wish) -> Result<(Asked, Op
     let station = station.or_else(|| principal.station.clone());
     let asked = Asked { id, line, station, attributes, key_sha256, idempotency };
     Ok((asked, csr))
-}
-
-/// The profile that applies, with its name.
-fn profile<'a>(
-    floor: &Shared,
-    issuer: &'a Issuer,
-    named: Option<String>,
-    line: &str,
-) -> Result<(String, &'a ProfileConfig), Problem> {
-    let of_line =
-        || floor.lines.iter().find(|known| known.id == line).and_then(|known| known.profile.clone());
-    let name = named.or_else(of_line).unwrap_or_else(|| DEFAULT.to_owned());
-    let profile = issuer.profile(&name).ok_or_else(|| unknown_profile(issuer, &name))?;
-    Ok((name, profile))
-}
-
-fn kinds(profile: &ProfileConfig) -> String {
-    let kinds: Vec<_> = profile.keys.iter().map(KeyType::to_string).collect();
-    kinds.join(", ")
-}
-
-fn kind_not_in_profile(name: &str, profile: &ProfileConfig, kind: KeyType) -> Problem {
-    let detail = format!(
-        "the csr's key is {kind}; profile '{name}' takes {} only: make the key anew, or allow it with keys in [profile.{name}]",
-        kinds(profile)
-    );
-    unprocessable("csr-key-unsupported", detail).with("rule", "key-not-in-profile")
-}
-
-fn csr_required(name: &str, profile: &ProfileConfig) -> Problem {
-    let detail = format!(
-        "this appliance makes keys on P-256 only, and profile '{name}' takes {} only: send a csr",
-        kinds(profile)
-    );
-    unprocessable("csr-required", detail).with("rule", "key-not-in-profile")
-}
-
-/// Why there is no certificate. What broke a rule of the lint is told by the rule's name.
-fn unsigned(error: &PkiError, id: &RegistrationId, profile: &str) -> Problem {
-    match error {
-        PkiError::Lint(broken) => {
-            tracing::warn!(%id, profile, %broken, "refused by the lint");
-            let detail = format!(
-                "under profile '{profile}' the certificate of {id} would break a rule: {broken}; use another id, or change [profile.{profile}]"
-            );
-            unprocessable("certificate-refused", detail).with("rules", json!(broken.rules()))
-        }
-        error => {
-            tracing::error!(%error, "a certificate could not be signed");
-            Problem::internal()
-        }
-    }
 }
 
 /// Makes a key for a device that cannot. It exists in the answer and nowhere else.

@@ -8,6 +8,7 @@ mod appliance;
 mod backup;
 mod board;
 mod ca;
+mod certificate;
 mod claim;
 pub mod cli;
 pub mod clock;
@@ -19,6 +20,7 @@ mod enroll;
 pub mod event;
 mod feed;
 mod fence;
+mod fingerprint;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod http;

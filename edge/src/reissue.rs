@@ -13,12 +13,13 @@ use web::Problem;
 
 use crate::{
     EdgeEvent,
+    certificate::{Profile, Signed},
     csr::Csr,
     event::{KeyOrigin, LostUnit, UnitIssued},
     fence::{FENCE, Fence},
+    fingerprint::sha256,
     http::{Shared, refused, unavailable, units::issued, unreadable},
     index::{self, Unit},
-    issuance::{Signed, sha256, sign, takes},
     profile::DEFAULT,
 };
 
@@ -55,10 +56,9 @@ pub(crate) async fn reissue(floor: &Shared, unit: &Unit, csr: Csr) -> Result<Vec
     // Held until the certificate is on disk or refused.
     let _slot = floor.signing.take()?;
     let issuing = floor.issuing.current();
-    let profile = before.profile.as_deref().unwrap_or(DEFAULT);
-    takes(&issuing.issuer, profile, csr.kind)?;
-    let Signed { leaf, issuer_sha256 } =
-        sign(&issuing.issuer, profile, &this_box, &unit.id, &csr.spki, moment)?;
+    let profile = Profile::find(&issuing.issuer, before.profile.as_deref().unwrap_or(DEFAULT))?;
+    profile.takes(csr.kind)?;
+    let Signed { leaf, issuer_sha256 } = profile.sign(&this_box, &unit.id, &csr.spki, moment)?;
     let der = leaf.der;
     let event = UnitIssued {
         epoch: unit.epoch + 1,

@@ -1,6 +1,5 @@
 //! Enrolling stations: a client certificate for a line PC that shall not keep a token.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use azure_iot::RegistrationId;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::StatusCode;
@@ -18,6 +17,7 @@ use crate::{
     appliance::StartError,
     credentials::certificate,
     csr::Csr,
+    fingerprint::sha256,
     http::{Shared, now, refused, unreadable},
     index::{self, BoxRecord},
     init::serial,
@@ -118,7 +118,6 @@ pub(crate) async fn enroll(floor: &Shared, actor: String, new: NewStation) -> Re
         tracing::error!(%error, "a station's certificate could not be signed");
         Problem::internal()
     })?;
-    let sha256 = |bytes: &[u8]| hex::encode(digest(&SHA256, bytes));
     let event = StationEnrolled {
         name: name.clone(),
         role,

@@ -1,12 +1,9 @@
 //! What a stranger believes of this box who trusts nothing but its root certificate.
 
-use aws_lc_rs::{
-    digest::{SHA256, digest},
-    signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey},
-};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::pki::CHECKPOINT;
+use crate::{fingerprint::sha256, pki::CHECKPOINT};
 
 /// As many authorities may stand between a unit and a root.
 const DEEPEST: usize = 8;
@@ -45,7 +42,7 @@ impl Root {
         if name != Some(CHECKPOINT) {
             return Err("its key is not a checkpoint key".to_owned());
         }
-        if hex::encode(digest(&SHA256, own.public_key().raw)) != key {
+        if sha256(own.public_key().raw) != key {
             return Err("its certificate is of another key".to_owned());
         }
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &*own.public_key().subject_public_key.data)
@@ -164,7 +161,7 @@ mod tests {
             server_certificate(spki, &["localhost".into()], &floor, &floor_key, now, [4; 17]).unwrap();
         let strange_root = make_root(&own, "0123456789abcdef", now, [5; 17]).unwrap();
         let strange = checkpoint_certificate(spki, &strange_root, &own, now, [6; 17]).unwrap();
-        let name = hex::encode(digest(&SHA256, spki));
+        let name = sha256(spki);
         let signature = own.sign(b"message").unwrap();
         let trust = Root::new(root.to_vec()).unwrap();
         let check = |certificates: &[&[u8]], name: &str, message: &[u8]| {

@@ -1,6 +1,5 @@
 //! Stations that show a TLS client certificate instead of a token. The ledger knows them by the key, never by the name.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use ledger::{Applied, Changes, Event, Ledger, ReadError};
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
@@ -8,6 +7,8 @@ use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::role::Role;
+
+use crate::fingerprint::sha256;
 
 /// Where stations are, by name.
 const STATIONS: &str = "station/";
@@ -88,7 +89,6 @@ pub(crate) fn find_station<E: Event>(
     certificate: &CertificateDer<'_>,
 ) -> Result<Option<StationRecord>, ReadError> {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Ok(None) };
-    let sha256 = |bytes: &[u8]| hex::encode(digest(&SHA256, bytes));
     let key = sha256(parsed.public_key().raw);
     let Some(name) = ledger.get::<String>(&station_by_key(&key))? else { return Ok(None) };
     let record = ledger.get::<StationRecord>(&station_key(&name))?;

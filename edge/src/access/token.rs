@@ -1,12 +1,13 @@
 //! Tokens: 256 random bits with a prefix. Only their hash is kept.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ledger::{Applied, Changes, Event, Ledger, ReadError};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::role::Role;
+
+use crate::fingerprint::sha256;
 
 /// What makes a token recognisable, to people and to scanners for leaked secrets.
 const PREFIX: &str = "edge_";
@@ -79,7 +80,7 @@ pub(crate) fn mint(random: [u8; 32]) -> (String, String) {
 
 /// The hash by which a token is known.
 pub(crate) fn hash(token: &str) -> String {
-    hex::encode(digest(&SHA256, token.as_bytes()))
+    sha256(token.as_bytes())
 }
 
 pub(crate) fn key(name: &str) -> Vec<u8> {

@@ -1,6 +1,5 @@
 //! A unit that shows the certificate it was issued: how a device asks for a new one.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use azure_iot::RegistrationId;
 use http::StatusCode;
 use rustls_pki_types::CertificateDer;
@@ -10,6 +9,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::{
     ca,
+    fingerprint::sha256,
     http::{Floor, unreadable},
     index::{self, Unit},
 };
@@ -49,7 +49,6 @@ pub(crate) fn unit_of(
             "this certificate is not valid now; a unit whose certificate has expired gets a new one by rework",
         ));
     }
-    let sha256 = |bytes: &[u8]| hex::encode(digest(&SHA256, bytes));
     let current = unit.sha256.eq_ignore_ascii_case(&sha256(certificate));
     if !current {
         let key = index::key(&sha256(parsed.public_key().raw));

@@ -5,8 +5,8 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{CaChain, event::sha256};
-use crate::pem;
+use super::CaChain;
+use crate::{fingerprint::sha256, pem};
 
 /// At most so many certificates lead to a root.
 const LONGEST: usize = 8;

@@ -1,6 +1,5 @@
 //! What the journal and the index know about CAs.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use ledger::{Changes, Ledger, ReadError, View};
 use serde::{Deserialize, Serialize};
 
@@ -58,11 +57,6 @@ const CURRENT: &[u8] = b"ca";
 
 fn key(sha256: &str) -> Vec<u8> {
     format!("ca/{sha256}").into_bytes()
-}
-
-/// The SHA-256 of some bytes, hex.
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    hex::encode(digest(&SHA256, bytes))
 }
 
 /// Applies that another issuing CA has taken over.

@@ -7,10 +7,11 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{Chain, event::sha256};
+use super::Chain;
 use crate::{
     StartError,
     credentials::{certificate, read},
+    fingerprint::sha256,
     state_dir::StateDir,
 };
 

@@ -10,8 +10,8 @@ use tracing::info;
 use web::Problem;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{CaProved, Issuing, event::sha256};
-use crate::{EdgeEvent, http::refused, init::serial, pem, pki};
+use super::{CaProved, Issuing};
+use crate::{EdgeEvent, fingerprint::sha256, http::refused, init::serial, pem, pki};
 
 /// What a cloud names: hex digits, as many as fit into a common name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -86,9 +86,9 @@ impl Issuer {
         self.authority.not_after
     }
 
-    /// A profile by its name.
-    pub(crate) fn profile(&self, name: &str) -> Option<&ProfileConfig> {
-        self.profiles.get(name)
+    /// A profile by its name, with the name as it is kept.
+    pub(crate) fn profile(&self, name: &str) -> Option<(&str, &ProfileConfig)> {
+        self.profiles.get_key_value(name).map(|(name, profile)| (name.as_str(), profile))
     }
 
     /// The names of the profiles.

@@ -14,8 +14,9 @@ use super::{body::Pkcs10, label::Label, pkcs7::certificates, refusal};
 use crate::{
     access::UnitPeer,
     csr::Csr,
+    fingerprint::sha256,
     http::Shared,
-    issuance::{sha256, unprocessable},
+    issuance::unprocessable,
     reissue::{certificate_of, reissue, superseded},
 };
 
