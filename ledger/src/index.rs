@@ -133,7 +133,7 @@ impl Index {
         while found.len() < limit {
             let (recent, end) = self.0.shared.recent(prefix, &from, limit - found.len())?;
             let to = end.as_ref().map_or(Bound::Unbounded, |end| Bound::Included(end.as_slice()));
-            self.0.shared.merge(prefix, (bound(&from), to), recent, limit, &mut found)?;
+            self.0.shared.merge(prefix, (from.as_ref().map(Vec::as_slice), to), recent, limit, &mut found)?;
             let Some(end) = end else { break };
             from = Bound::Excluded(end);
         }
@@ -317,7 +317,7 @@ impl Shared {
         state.check()?;
         let (mut found, mut end) = (Batch::new(), None::<Vec<u8>>);
         for layer in [&*state.writing, &state.recent] {
-            let range = layer.range::<[u8], _>((bound(from), Bound::Unbounded));
+            let range = layer.range::<[u8], _>((from.as_ref().map(Vec::as_slice), Bound::Unbounded));
             let mine: Vec<_> = range.take_while(|(key, _)| key.starts_with(prefix)).take(limit).collect();
             // Of two layers that both end early, only what lies before the nearer end is known.
             if let Some((last, _)) = mine.last().filter(|_| mine.len() == limit)
@@ -362,14 +362,6 @@ impl Shared {
         }
         found.truncate(limit);
         Ok(())
-    }
-}
-
-fn bound(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
-    match bound {
-        Bound::Included(key) => Bound::Included(key),
-        Bound::Excluded(key) => Bound::Excluded(key),
-        Bound::Unbounded => Bound::Unbounded,
     }
 }
 

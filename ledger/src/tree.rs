@@ -9,7 +9,7 @@
 use std::{
     collections::BTreeMap,
     fmt, fs, io,
-    ops::{Bound, Deref},
+    ops::{Bound, Deref, RangeBounds},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     thread,
@@ -222,28 +222,22 @@ impl Tree {
         };
         // Without a block to begin in, everything lies behind `from`.
         let start = start.map_or(Bound::Excluded(APPLIED.to_vec()), |at| Bound::Included(at.to_vec()));
-        let mut from = own(from);
+        let mut from = from.map(<[u8]>::to_vec);
         let mut blocks = self.db.range((start, Bound::Unbounded));
         while let Some((_, block)) = caught(|| blocks.next().transpose())? {
+            let mut last = None;
             for record in Block(&block).records() {
                 let (key, value) = record.ok_or(CutShort)?;
-                let is_before = match &from {
-                    Bound::Included(from) => key < from.as_slice(),
-                    Bound::Excluded(from) => key <= from.as_slice(),
-                    Bound::Unbounded => false,
-                };
-                if is_before {
+                if !within(from.as_ref().map(Vec::as_slice), Bound::Unbounded, key) {
                     continue;
                 }
-                let is_behind = match to {
-                    Bound::Included(to) => key > to,
-                    Bound::Excluded(to) => key >= to,
-                    Bound::Unbounded => false,
-                };
-                if is_behind || !visit(key, unpack(value)?) {
+                if !within(Bound::Unbounded, to, key) || !visit(key, unpack(value)?) {
                     return Ok(());
                 }
-                from = Bound::Excluded(key.to_vec());
+                last = Some(key);
+            }
+            if let Some(last) = last {
+                from = Bound::Excluded(last.to_vec());
             }
         }
         Ok(())
@@ -341,12 +335,8 @@ fn remove_interrupted_snapshots(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn own(bound: Bound<&[u8]>) -> Bound<Vec<u8>> {
-    match bound {
-        Bound::Included(key) => Bound::Included(key.to_vec()),
-        Bound::Excluded(key) => Bound::Excluded(key.to_vec()),
-        Bound::Unbounded => Bound::Unbounded,
-    }
+fn within(from: Bound<&[u8]>, to: Bound<&[u8]>, key: &[u8]) -> bool {
+    RangeBounds::<[u8]>::contains(&(from, to), key)
 }
 
 fn pack(seq: Seq, json: &[u8]) -> Vec<u8> {
