@@ -69,7 +69,12 @@ pub(crate) fn make(
     Ok(params.signed_by(&Signer(key), &issuer)?.into())
 }
 
-fn params(authority: Authority, box_id: &str, now: OffsetDateTime, serial: [u8; 17]) -> CertificateParams {
+pub(super) fn params(
+    authority: Authority,
+    box_id: &str,
+    now: OffsetDateTime,
+    serial: [u8; 17],
+) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::OrganizationName, format!("Edge {box_id}"));

@@ -7,13 +7,17 @@ use aws_lc_rs::{
 use keys::SigningKey;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyUsagePurpose, SerialNumber, SubjectPublicKeyInfo,
+    KeyUsagePurpose,
 };
 use rustls_pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{PkiError, signer::Signer};
+use super::{
+    ISSUING, PkiError,
+    authority::{leaf, params, sign},
+    signer::Signer,
+};
 
 /// Makes a request (PKCS#10, PEM) for an issuing CA with this key, to be signed by a root of somebody else.
 pub(crate) fn ca_request(key: &dyn SigningKey, box_id: &str, name: Option<&str>) -> Result<String, PkiError> {
@@ -38,13 +42,10 @@ pub(crate) fn successor(
         .map_err(|_| PkiError::Certificate("the root's certificate does not parse".to_owned()))?;
     let (begin, end) =
         (parsed.validity().not_before.to_datetime(), parsed.validity().not_after.to_datetime());
-    let mut params = CertificateParams::default();
+    let mut params = params(ISSUING, box_id, now, serial);
     params.distinguished_name = subject(box_id, None, key);
-    params.serial_number = Some(SerialNumber::from_slice(&serial));
-    params.not_before = (now - Duration::days(1)).max(begin);
-    params.not_after = (now + Duration::days(50 * 365)).min(end);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.not_before = params.not_before.max(begin);
+    params.not_after = params.not_after.min(end);
     params.use_authority_key_identifier_extension = true;
     let issuer = Issuer::from_ca_cert_der(root, Signer(root_key))?;
     Ok(params.signed_by(&Signer(key), &issuer)?.into())
@@ -76,16 +77,9 @@ pub(crate) fn proof(
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)
         .map_err(|_| failed("no key could be made"))?;
     let spki = pair.public_key().as_der().map_err(|_| failed("no key could be made"))?;
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, code);
-    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    let mut params = leaf(code, 1, now, serial);
     params.not_before = (now - Duration::hours(1)).max(parsed.validity().not_before.to_datetime());
     params.not_after = params.not_before + Duration::days(1);
-    params.is_ca = IsCa::ExplicitNoCa;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    params.use_authority_key_identifier_extension = true;
-    let issuer = Issuer::from_ca_cert_der(ca, Signer(ca_key))?;
-    Ok(params.signed_by(&SubjectPublicKeyInfo::from_der(spki.as_ref())?, &issuer)?.into())
+    sign(params, spki.as_ref(), ca, ca_key)
 }
