@@ -152,10 +152,19 @@ pub struct ConfigError {
 impl Config {
     /// Reads a file. Paths in it are relative to where we are started.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |why: std::io::Error| ConfigError {
+            path: path.to_owned(),
+            place: String::new(),
+            what: why.to_string(),
+        };
+        Self::parse(path, &fs::read_to_string(path).map_err(unreadable)?)
+    }
+
+    /// Reads the text of a file, whose path is for the errors.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let error = |place: String, what: String| ConfigError { path: path.to_owned(), place, what };
-        let text = fs::read_to_string(path).map_err(|why| error(String::new(), why.to_string()))?;
-        let mut config: Self = toml::from_str(&text).map_err(|why| {
-            let place = why.span().map(|span| place(&text, span.start)).unwrap_or_default();
+        let mut config: Self = toml::from_str(text).map_err(|why| {
+            let place = why.span().map(|span| place(text, span.start)).unwrap_or_default();
             error(place, why.message().to_owned())
         })?;
         let refuse = |what: &str| Err(error(String::new(), what.to_owned()));

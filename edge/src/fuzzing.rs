@@ -1,5 +1,7 @@
 //! The doors of `fuzz/`: what strangers send, without a server around it. There only where a fuzzer builds us.
 
+use std::path::Path;
+
 use crate::{Config, csr::Csr, record::Commit};
 
 /// A request in DER, and in PEM.
@@ -15,7 +17,7 @@ pub fn csr(bytes: &[u8]) {
 
 /// A configuration file.
 pub fn config(text: &str) {
-    let _ = toml::from_str::<Config>(text);
+    let _ = Config::parse(Path::new("edge.toml"), text);
 }
 
 /// The payload of a frame.

@@ -6,7 +6,7 @@ mod support;
 use rcgen::KeyPair;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
-use support::{Running, answer, csr, csr_for, now, self_signed, until};
+use support::{Dial, Running, answer, csr, csr_for, now, self_signed};
 use time::{Duration, format_description::well_known::Rfc3339};
 use x509_parser::{
     pem::parse_x509_pem,
@@ -70,7 +70,8 @@ async fn a_station_is_known_by_its_key_and_bound_to_its_line() {
 
 #[tokio::test]
 async fn certificates_of_others_are_not_a_stations() {
-    let edge = Running::start().await;
+    let dial = Dial::new();
+    let edge = Running::start_with("", dial.source()).await;
     let (key, certificate, client) = station(&edge, "press-1", Duration::days(1)).await;
     let check = async |what: &str, client: &Client| {
         let seq = edge.seq().await;
@@ -107,7 +108,9 @@ async fn certificates_of_others_are_not_a_stations() {
     assert_eq!(edge.local(Method::DELETE, "/stations/press-9", None).await.1["code"], "station-unknown");
 
     let (.., short) = station(&edge, "press-2", Duration::seconds(2)).await;
-    let refused = until(401, || ask(&edge, &short, "late", "L1")).await;
+    dial.pass(Duration::days(1));
+    let (status, refused) = ask(&edge, &short, "late", "L1").await;
+    assert_eq!(status, 401, "{refused}");
     assert!(refused["detail"].as_str().unwrap().contains("has expired"), "{refused}");
 }
 

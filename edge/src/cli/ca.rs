@@ -9,7 +9,7 @@ use rustls_pki_types::CertificateDer;
 use serde_json::json;
 use web::Problem;
 
-use super::{Failure, client::Daemon, init::Init, say};
+use super::{Failure, Output, client::Daemon, init::Init, say};
 use crate::{
     CaInstalled, Config, EdgeEvent, backup,
     ca::{self, Chain, Code, Issuing, Keyring, Listed},
@@ -74,12 +74,6 @@ pub(super) struct Status {
     /// For a person, or for a program.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Output {
-    Text,
-    Json,
 }
 
 #[derive(Debug, Args)]

@@ -19,7 +19,7 @@ mod watch;
 
 use std::{fmt, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::no_core;
 
@@ -64,6 +64,13 @@ enum Command {
     Clock(clock::Clock),
     /// Explains the code of a problem, or lists them all.
     Explain(explain::Explain),
+}
+
+/// What a command prints, where it can.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    Text,
+    Json,
 }
 
 /// Why a command failed, and with which exit code.

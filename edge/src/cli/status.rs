@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
-use super::{Failure, client::Daemon, say};
+use super::{Failure, Output, client::Daemon, say};
 use crate::http::Status;
 
 /// Shows how the appliance is.
@@ -17,12 +17,6 @@ pub(super) struct StatusCommand {
     /// For a person, or for a program.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Output {
-    Text,
-    Json,
 }
 
 impl StatusCommand {

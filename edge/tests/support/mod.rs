@@ -261,20 +261,6 @@ pub fn self_signed(key: &KeyPair, name: &str) -> String {
     params.self_signed(key).unwrap().pem()
 }
 
-/// Asks until the answer has this status: that time goes by is what is waited for.
-pub async fn until(status: u16, mut ask: impl AsyncFnMut() -> (u16, Value)) -> Value {
-    let asked = async {
-        loop {
-            let (found, body) = ask().await;
-            if found == status {
-                return body;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(60), asked).await.unwrap()
-}
-
 /// A request with a fresh key of a kind.
 pub fn csr_of(kind: &'static SignatureAlgorithm, name: &str) -> String {
     let mut params = CertificateParams::default();

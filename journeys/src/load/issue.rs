@@ -86,15 +86,15 @@ impl Issue {
         let online = sky.section().replace("operations_per_minute = 60000", "operations_per_minute = 200");
         let hole = Hole::dig().await?;
         let swallowed = redirected(&online, &hole.address().to_string())?;
-        let mut online = Appliance::start(&dir.path().join("online"), &online).await?;
-        let mut swallowed = Appliance::start(&dir.path().join("swallowed"), &swallowed).await?;
+        let online = Appliance::start(&dir.path().join("online"), &online).await?;
+        let swallowed = Appliance::start(&dir.path().join("swallowed"), &swallowed).await?;
         let requests = Requests::make("load", self.requests)?;
         let length = Duration::from_secs(self.seconds);
         let raw = raw::verify_and_sign(length)?;
         let (mut closed, mut away, mut beside, mut offered) =
             (Turn::default(), Turn::default(), Turn::default(), Turn::default());
         // The first turn after a start is nobody's.
-        for appliance in [&mut online, &mut swallowed] {
+        for appliance in [&online, &swallowed] {
             appliance
                 .measure(appliance.door.closed(self.connections, Duration::from_secs(1), &requests))
                 .await?;
