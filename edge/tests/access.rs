@@ -235,3 +235,18 @@ async fn a_screen_is_paired_by_its_token_and_its_cookie_only_reads() {
         .json(&json!({ "id": "a", "line": "L1" }));
     assert_eq!(forged.send().await.unwrap().status(), 401, "another site may make a browser send its cookie");
 }
+
+#[tokio::test]
+async fn a_token_that_was_refused_was_not_used() {
+    let edge = Running::start().await;
+    let token = edge.role("display").await;
+    let last_used = async || {
+        let (_, tokens) = edge.local(Method::GET, "/tokens", None).await;
+        let display = tokens.as_array().unwrap().iter().find(|token| token["name"] == "display").unwrap();
+        display["last_used"].clone()
+    };
+    assert_eq!(edge.issue(&token, &json!({ "id": "a", "line": "L1" })).await.0, 403);
+    assert!(last_used().await.is_null());
+    assert_eq!(edge.get(&token, "/v1/status").await.0, 200);
+    assert!(last_used().await.is_string());
+}

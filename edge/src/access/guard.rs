@@ -81,6 +81,9 @@ pub(crate) async fn guard(
         Access::Public => Ok(()),
         Access::Roles(_) => identify(&floor, &request, route.face, leaf).and_then(|principal| {
             may(route.access, &principal, &request)?;
+            if principal.known_by == KnownBy::Token {
+                floor.usage.note(&principal.name, floor.clock.latest());
+            }
             request.extensions_mut().insert(principal);
             Ok(())
         }),
@@ -139,20 +142,18 @@ fn identify(
     let safe = matches!(*request.method(), Method::GET | Method::HEAD);
     let now = floor.clock.latest();
     match (presented(request.headers(), safe, face.takes_basic()), leaf) {
-        (Some(token), _) => {
-            let principal = by_token(&floor.ledger, &token, now)?;
-            floor.usage.note(&principal.name, now);
-            Ok(principal)
-        }
+        (Some(token), _) => by_token(&floor.ledger, &token, now),
         (None, Some(leaf)) if face.takes_certificates() => by_certificate(&floor.ledger, leaf, now),
         (None, _) if face.takes_basic() => Err(refused(
             "send a station's token as the password of HTTP Basic, or as Authorization: Bearer edge_…; \
              an administrator makes one with: edge token new",
         )),
-        (None, _) => Err(refused(
-            "send a token: Authorization: Bearer edge_…; an administrator makes one with: edge token new",
-        )),
+        (None, _) => Err(without_token()),
     }
+}
+
+fn without_token() -> Problem {
+    refused("send a token: Authorization: Bearer edge_…; an administrator makes one with: edge token new")
 }
 
 fn refused(detail: &str) -> Problem {
@@ -166,9 +167,7 @@ pub(crate) fn authenticate<E: Event>(
     cookie_counts: bool,
     now: OffsetDateTime,
 ) -> Result<Principal, Problem> {
-    let token = presented(headers, cookie_counts, false).ok_or_else(|| {
-        refused("send a token: Authorization: Bearer edge_…; an administrator makes one with: edge token new")
-    })?;
+    let token = presented(headers, cookie_counts, false).ok_or_else(without_token)?;
     by_token(ledger, &token, now)
 }
 

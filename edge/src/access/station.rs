@@ -7,7 +7,6 @@ use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::role::Role;
-
 use crate::fingerprint::sha256;
 
 /// Where stations are, by name.

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::role::Role;
-
 use crate::fingerprint::sha256;
 
 /// What makes a token recognisable, to people and to scanners for leaked secrets.
