@@ -11,6 +11,7 @@ mod peer;
 mod problem;
 mod server;
 mod tls;
+mod unread;
 
 pub use crate::{
     headers::security_headers,

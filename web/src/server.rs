@@ -9,6 +9,7 @@ use axum::{
     Router,
     error_handling::HandleErrorLayer,
     extract::DefaultBodyLimit,
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
 };
 use axum_server::{Handle, tls_rustls::RustlsAcceptor};
@@ -19,7 +20,7 @@ use tower::{BoxError, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{debug, error};
 
-use crate::{connections::Connections, limits::Limits, problem::Problem, tls::Tls};
+use crate::{connections::Connections, limits::Limits, problem::Problem, tls::Tls, unread::read_to_the_end};
 
 /// What is read of the head of a request; enough for every browser's cookies.
 const LARGEST_HEAD: usize = 32 << 10;
@@ -111,6 +112,7 @@ fn limited(router: Router, limits: &Limits) -> Router {
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(DefaultBodyLimit::max(limits.body))
+        .layer(from_fn_with_state(limits.body, read_to_the_end))
         .layer(time)
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| panicked(panic.as_ref())))
 }
