@@ -2,10 +2,7 @@
 
 use std::{
     path::Path,
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{Sender, channel},
-    },
+    sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
 };
 
@@ -17,15 +14,16 @@ use crate::{
     changes::View,
     checkpoint::CheckpointKey,
     core::{Asked, Committed, Decision},
+    desk::Desk,
     error::{CommitError, OpenError, ReadError, Unavailable},
     event::{Entry, Event, Said, Stamp},
     index::Index,
     recovery,
     space::{Space, SpaceOptions},
-    writer::{self, Channels, Message},
+    writer::{Channels, Writer},
 };
 
-/// How many commits may wait for the writer; whoever comes later waits for a place.
+/// How many commits may wait to be written; whoever comes later waits for a place.
 const QUEUE: usize = 1024;
 /// How many entries a slow listener may be behind before it has to take a new look.
 const BACKLOG: usize = 1024;
@@ -70,7 +68,7 @@ pub enum Status {
 /// A daemon's durable truth. Cheap to clone; all clones are the same ledger.
 #[derive(Debug)]
 pub struct Ledger<E> {
-    queue: Sender<Message<E>>,
+    desk: Arc<Owned<E>>,
     places: Arc<Semaphore>,
     index: Index,
     space: Space,
@@ -81,10 +79,21 @@ pub struct Ledger<E> {
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
+/// The desk, as long as somebody may bring something to it.
+#[derive(Debug)]
+struct Owned<E>(Arc<Desk<E>>);
+
+impl<E> Drop for Owned<E> {
+    fn drop(&mut self) {
+        // Who closed the ledger has said so already.
+        self.0.order(|orders| orders.stop = true);
+    }
+}
+
 impl<E> Clone for Ledger<E> {
     fn clone(&self) -> Self {
         Self {
-            queue: self.queue.clone(),
+            desk: self.desk.clone(),
             places: self.places.clone(),
             index: self.index.clone(),
             space: self.space.clone(),
@@ -103,19 +112,20 @@ impl<E: Event> Ledger<E> {
     /// Blocks for as long as that takes. One process at a time: a second one gets [`journal::OpenError::InUse`].
     pub fn open(dir: &Path, options: &Options) -> Result<Self, OpenError> {
         let core = recovery::open::<E>(dir, options)?;
-        let (queue, messages) = channel();
         let (entries, _) = broadcast::channel(BACKLOG);
         let (seq_sender, seq) = watch::channel(core.applied());
         let (status_sender, status) = watch::channel(Status::Open);
         let (index, reader) = (core.index().clone(), core.reader());
         let channels = Channels { entries: entries.clone(), seq: seq_sender, status: status_sender };
+        let desk = Arc::new(Desk::new(Writer::new(core, channels)));
+        let work = desk.clone();
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())
-            .spawn(move || writer::run(core, &messages, &channels))
+            .spawn(move || work.run())
             .map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
         let thread = Arc::new(Mutex::new(Some(thread)));
         Ok(Self {
-            queue,
+            desk: Arc::new(Owned(desk)),
             places: Arc::new(Semaphore::new(QUEUE)),
             index,
             space: Space::new(dir, options.space),
@@ -129,8 +139,8 @@ impl<E: Event> Ledger<E> {
 
     /// Lets `decide` look at the state and say what happens; returns once that is on disk.
     ///
-    /// The closure runs in the writer thread, after every earlier commit and before every later one; it reads state
-    /// by key and must not block. Also a refusal waits for the disk, because it may rest on a commit of the same batch.
+    /// The closure runs after every earlier commit and before every later one, in a thread that may wait for the disk; it
+    /// reads state by key and must not block. Also a refusal waits for the disk, because it may rest on a commit of the same batch.
     ///
     /// Dropping the returned future does not undo the commit.
     pub async fn commit<T, R, F>(&self, stamp: Stamp, decide: F) -> Result<Committed<T>, CommitError<R>>
@@ -142,7 +152,7 @@ impl<E: Event> Ledger<E> {
         let place = self.places.clone().acquire_owned().await.map_err(|_| Unavailable::Closed)?;
         let (reply, answer) = oneshot::channel();
         let turn = Asked { stamp: Some(stamp), decide: Some(decide), verdict: None, reply };
-        self.queue.send(Message::Commit(Box::new(turn), place)).map_err(|_| Unavailable::Closed)?;
+        self.desk.0.commit(Box::new(turn), place)?;
         answer.await.map_err(|_| Unavailable::Closed)?
     }
 
@@ -154,8 +164,8 @@ impl<E: Event> Ledger<E> {
     /// Has a checkpoint signed over everything that was committed so far; returns once it is on disk.
     pub async fn sign(&self) {
         let (done, signed) = oneshot::channel();
-        if self.queue.send(Message::Sign(done)).is_ok() {
-            // If the writer stops meanwhile, it signs as its last act.
+        if self.desk.0.order(|orders| orders.sign.push(done)) {
+            // If the ledger ends meanwhile, it signs as its last act.
             let _ = signed.await;
         }
     }
@@ -170,8 +180,8 @@ impl<E: Event> Ledger<E> {
     /// An index that reads as nonsense is not read any further: the writer sets it aside and ends the ledger.
     fn doubt<T>(&self, read: Result<T, ReadError>) -> Result<T, ReadError> {
         if let Err(ReadError::Index { why }) = &read {
-            // Without a writer, it has ended already.
-            let _ = self.queue.send(Message::Doubt(ReadError::index(why)));
+            // Without anybody who could look, it has ended already.
+            self.desk.0.order(|orders| orders.doubt = Some(ReadError::index(why)));
         }
         read
     }
@@ -261,8 +271,8 @@ impl<E: Event> Ledger<E> {
     /// Finishes what is queued, forces the index to disk and lets go of the folder once all clones are dropped.
     pub async fn close(self) {
         self.places.close();
-        // If the writer is gone already, there is nothing left to finish.
-        let _ = self.queue.send(Message::Stop);
+        // If it has ended already, there is nothing left to finish.
+        self.desk.0.order(|orders| orders.stop = true);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // A panic in the writer would have ended the process.

@@ -1,7 +1,7 @@
 //! A daemon's durable truth: events in a journal, and a sled index that can be rebuilt from them.
 //!
 //! [`Ledger::commit`] takes a *decision*: a closure that looks at the state and returns events or a refusal.
-//! It runs in the one writer thread, so looking and writing are one step, and it is answered once its events are on disk.
+//! There is one writer at a time, so looking and writing are one step, and it is answered once its events are on disk.
 //! [`Event::apply`] turns an event into index changes; living and recovering call the same function, so the index may be
 //! deleted at any time.
 //!
@@ -13,6 +13,7 @@ mod changes;
 mod checkpoint;
 mod config;
 mod core;
+mod desk;
 mod error;
 pub mod event;
 pub mod evidence;
