@@ -11,7 +11,7 @@ use axum::{
     },
     response::Response,
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::{interval, timeout};
@@ -52,10 +52,10 @@ pub(crate) async fn feed(
 }
 
 /// A page of another site must not read the feed with the cookie of a paired screen.
-fn own_origin(headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn own_origin(headers: &HeaderMap) -> Result<(), Problem> {
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if origin.as_bytes() == format!("https://{host}").as_bytes() {
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    if host.is_some() && origin.as_bytes().strip_prefix(b"https://") == host {
         return Ok(());
     }
     let detail = "a page of another site asks for the feed; open the board from this appliance";
@@ -118,4 +118,27 @@ async fn send(socket: &mut WebSocket, message: &FeedMessage<'_>) -> bool {
 
 fn text(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_page_of_the_address_that_was_called_gets_the_feed() {
+        let own = |host: Option<&str>, origin: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            host.map(|host| headers.insert(header::HOST, host.parse().unwrap()));
+            origin.map(|origin| headers.insert(header::ORIGIN, origin.parse().unwrap()));
+            own_origin(&headers).is_ok()
+        };
+        assert!(own(Some("box:8443"), Some("https://box:8443")));
+        // A program, not a page.
+        assert!(own(Some("box:8443"), None));
+        assert!(!own(Some("box:8443"), Some("https://box")));
+        assert!(!own(Some("box:8443"), Some("http://box:8443")));
+        assert!(!own(Some("box"), Some("https://box:8443")));
+        assert!(!own(None, Some("https://")));
+        assert!(!own(Some("b\u{f6}x"), Some("https://")));
+    }
 }

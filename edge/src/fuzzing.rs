@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::{Config, csr::Csr, record::Commit};
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::{Config, csr::Csr, feed, http::est::body, issuance, record::Commit};
 
 /// A request in DER, and in PEM.
 pub fn csr(bytes: &[u8]) {
@@ -13,6 +15,27 @@ pub fn csr(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = Csr::parse(text);
     }
+}
+
+/// What an EST client posts, up to the unit that it asks for.
+pub fn est_body(bytes: &[u8]) {
+    let Ok(der) = body::decode(bytes) else { return };
+    assert!(der.len() <= bytes.len());
+    if let Ok(csr) = Csr::from_der(&der)
+        && let Some(name) = &csr.common_name
+    {
+        let _ = issuance::id(name);
+    }
+}
+
+/// Who asks for the feed, and which page has sent it: the two are one, or it gets nothing.
+pub fn feed(host: &[u8], origin: &[u8]) {
+    let (Ok(host), Ok(origin)) = (HeaderValue::from_bytes(host), HeaderValue::from_bytes(origin)) else {
+        return;
+    };
+    let own = [b"https://", host.as_bytes()].concat() == origin.as_bytes();
+    let headers = HeaderMap::from_iter([(header::HOST, host), (header::ORIGIN, origin)]);
+    assert_eq!(feed::own_origin(&headers).is_ok(), own);
 }
 
 /// A configuration file.

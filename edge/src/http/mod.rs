@@ -1,7 +1,7 @@
 //! The HTTPS face: every route with who may use it, in one table.
 
 mod ca;
-mod est;
+pub(crate) mod est;
 mod health;
 mod issue;
 mod legacy;

@@ -24,6 +24,11 @@ use std::{fs, path::PathBuf, time::Duration};
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use serde_json::json;
+use tikv_jemallocator::Jemalloc;
+
+/// The allocator of the appliance; everybody here has it.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Durable commits, ours and others', and what a large ledger costs.
 #[derive(Debug, Parser)]

@@ -48,7 +48,7 @@ fn too_large() -> Problem {
 
 /// Decodes base64 as RFC 8951 3.1 wants it: RFC 4648 section 4, and white space, which older clients send, does not count.
 /// A header `Content-Transfer-Encoding` is not looked at.
-fn decode(body: &[u8]) -> Result<Vec<u8>, Problem> {
+pub(crate) fn decode(body: &[u8]) -> Result<Vec<u8>, Problem> {
     let text: Vec<u8> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let der = STANDARD.decode(text).map_err(|_| {
         let detail = "the body is not base64 (RFC 4648 section 4, with padding); \

@@ -2,7 +2,7 @@
 //!
 //! Another way to ask, and no other rules: every operation ends in `issuance` or in `reissue`.
 
-mod body;
+pub(crate) mod body;
 mod ca;
 mod enroll;
 mod label;
