@@ -79,9 +79,10 @@ impl Amending {
                 let seen = generation(&self.amendment.unit, &found);
                 self.generation = self.generation.max(seen);
                 if seen > Some(self.amendment.unit.provenance.generation) {
-                    // This box lives on elsewhere: what it finds is no longer its to change.
-                    self.outcome =
-                        Some(Outcome::Later("a later generation of this box has written the enrollment"));
+                    // This box lives on elsewhere, or lacks what it has written itself.
+                    let detail =
+                        "a later generation of this box has written the enrollment; it was left as it is";
+                    self.outcome = Some(Outcome::stopped("conflict", detail));
                     return Ok(());
                 }
                 match prepare(self.change, &self.amendment, found) {

@@ -392,5 +392,9 @@ fn a_box_that_lives_on_elsewhere_amends_nothing_and_says_so() {
     for (kind, mut conversation) in amending() {
         conversation.hear(&answer(200, found.clone())).unwrap();
         assert_eq!((conversation.next(), conversation.generation()), (None, Some(2)), "{kind}");
+        assert!(
+            matches!(&conversation.outcomes()[0].1, Outcome::Stopped(why) if why.code == "conflict"),
+            "{kind}"
+        );
     }
 }
