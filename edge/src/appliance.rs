@@ -4,6 +4,7 @@
 //! run ─┬─ web::Server   (HTTPS)      stopped first: nothing new comes in
 //!      ├─ Local         (CLI socket)
 //!      ├─ Boards        (feed)
+//!      ├─ Crls          (revoked certificates)
 //!      ├─ Worker        (cloud)      then this: what was said is written down
 //!      └─ Ledger        (disk)       last
 //! ```
@@ -16,7 +17,7 @@ use keys::{EncryptedKey, KeyError, Passphrase, open_encrypted_secret};
 use ledger::{Ledger, Options};
 use thiserror::Error;
 use time::Duration;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -28,6 +29,7 @@ use crate::{
     claim::ClaimKey,
     config::Validity,
     credentials::{FloorCa, certificate, read},
+    crl::{Crls, Policy, Shown},
     fence::{self, Fence},
     http::{self, Floor, Shared, now},
     index::{self, BoxRecord},
@@ -105,6 +107,7 @@ pub struct Appliance {
     server: Server,
     local: Local,
     boards: Boards,
+    crls: Crls,
     worker: Option<Worker<EdgeEvent>>,
     ledger: Ledger<EdgeEvent>,
 }
@@ -150,7 +153,7 @@ impl Appliance {
                 };
                 let mut seed = [0; 8];
                 rand::fill(&mut seed).map_err(|_| StartError::Certificate("no randomness".to_owned()))?;
-                let describe = Arc::new(crate::event::announcement);
+                let describe = Arc::new(crate::event::work);
                 let permission = {
                     let (ledger, own) = (ledger.clone(), own_certificate);
                     Arc::new(move || fence::permit(&ledger, &own))
@@ -163,6 +166,7 @@ impl Appliance {
         let link = worker.as_ref().map(Worker::link);
         let lookout = Lookout { ledger: ledger.clone(), lines: config.lines.clone(), link };
         let boards = Boards::new(lookout.clone())?;
+        let (shown, crl) = watch::channel(Shown::default());
         let floor: Shared = Arc::new(Floor {
             ledger: ledger.clone(),
             issuer,
@@ -174,11 +178,18 @@ impl Appliance {
             started: now(),
             board: boards.subscribe(),
             lookout,
+            state: state.clone(),
+            orders: config.orders,
+            // The one that the configuration describes.
+            profiles: vec!["default".to_owned()],
+            crl,
         });
+        let policy = Policy { valid: config.crl.valid, apart: config.crl.apart };
+        let crls = Crls::new(floor.clone(), policy, shown);
         let local = Local::bind(&state.socket(), floor.clone())
             .map_err(|source| StartError::Io { path: state.socket().display().to_string(), source })?;
         let server = Server::bind(config.listen.address, Some(tls), http::router(floor), Limits::default())?;
-        Ok(Self { server, local, boards, worker, ledger })
+        Ok(Self { server, local, boards, crls, worker, ledger })
     }
 
     /// Where it listens; of interest after asking for port 0.
@@ -195,6 +206,7 @@ impl Appliance {
         serving.spawn(part("the local face", self.local.run(faces.clone())));
         let mut working = JoinSet::new();
         working.spawn(self.boards.run(background.clone()));
+        working.spawn(self.crls.run(background.clone()));
         if let Some(worker) = self.worker {
             working.spawn(worker.run(background.clone()));
         }

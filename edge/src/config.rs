@@ -34,6 +34,55 @@ pub struct Config {
     /// How the ledger is kept on disk.
     #[serde(default)]
     pub storage: StorageConfig,
+    /// Whether units are issued without a production order.
+    #[serde(default)]
+    pub orders: Orders,
+    /// How the list of revoked certificates is kept.
+    #[serde(default)]
+    pub crl: CrlConfig,
+}
+
+/// Whether units are issued without a production order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Orders {
+    /// They are.
+    #[default]
+    Optional,
+    /// They are not.
+    Required,
+}
+
+/// How the list of revoked certificates is kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CrlConfig {
+    /// How long a list is good for; it is made anew at half of that.
+    #[serde(with = "humantime_serde")]
+    pub valid: Duration,
+    /// How much time is between two lists at least, however many certificates are revoked.
+    #[serde(with = "humantime_serde")]
+    pub apart: Duration,
+}
+
+impl Default for CrlConfig {
+    fn default() -> Self {
+        Self { valid: Duration::from_secs(7 * 86_400), apart: Duration::from_secs(60) }
+    }
+}
+
+impl CrlConfig {
+    /// Says what is wrong with it, if anything is.
+    fn check(&self) -> Result<(), &'static str> {
+        let year = Duration::from_secs(366 * 86_400);
+        if self.valid < Duration::from_secs(3600) || self.valid > year {
+            return Err("crl.valid is between 1h and 1y");
+        }
+        if self.apart > self.valid / 2 {
+            return Err("crl.apart is at most half of crl.valid, when a list is made anew anyway");
+        }
+        Ok(())
+    }
 }
 
 /// Where line PCs and screens find us.
@@ -164,6 +213,9 @@ impl Config {
         if let Err(what) = config.storage.options() {
             return refuse(&what);
         }
+        if let Err(what) = config.crl.check() {
+            return refuse(what);
+        }
         for (i, line) in config.lines.iter().enumerate() {
             let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
             if line.id.is_empty() || line.id.len() > 32 || !line.id.chars().all(valid) {
@@ -230,6 +282,9 @@ id = "L1"
         check("[[line]]\nid = \"L1\"", "", "missing field `line`");
         check("[ca]", "[storage]\nsegment = \"1 KiB\"\n[ca]", "storage.segment is at least");
         check("\"L1\"", "\"L/1\"", "line id 'L/1'");
+        check("[ca]", "[crl]\nvalid = \"1m\"\n[ca]", "crl.valid is between");
+        check("[ca]", "[crl]\napart = \"6d\"\n[ca]", "crl.apart is at most half");
+        check("[listen]", "orders = \"always\"\n[listen]", "expected `optional` or `required`");
         check("id = \"L1\"", "id = \"L1\"\n[[line]]\nid = \"L1\"", "is there twice");
     }
 }

@@ -11,6 +11,9 @@
 //! | `order/{seq / 16, 15 hex digits}` | units in the order of their issue: `[[seq, id], …]` |
 //! | `line/{line}` | [`LineRecord`] |
 //! | `day/{line}/{date}` | a counter |
+//! | `past/{id}`, `retiring/{id}` | see [`crate::life`] |
+//! | `po/{number}` | [`crate::order::OrderRecord`] |
+//! | `revoked/{serial}`, `revocations`, `crl` | see [`crate::crl`] |
 
 use aws_lc_rs::digest::{SHA256, digest};
 use azure_iot::RegistrationId;
@@ -52,6 +55,12 @@ pub(crate) struct Unit {
     pub(crate) sha256: String,
     pub(crate) claim_generation: u32,
     pub(crate) scope: String,
+    /// The production order that it counts for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) order: Option<String>,
+    /// It came to its end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) scrapped: bool,
     pub(crate) frame: FrameRef,
 }
 
@@ -68,6 +77,8 @@ impl Unit {
             sha256: unit.sha256.clone(),
             claim_generation: unit.claim.generation,
             scope: unit.scope.clone(),
+            order: unit.order.clone(),
+            scrapped: false,
             frame,
         }
     }
@@ -100,6 +111,10 @@ pub(crate) fn attributes_sha256(attributes: &Map<String, Value>) -> Option<Strin
 pub(crate) fn issued(changes: &mut Changes<'_>, at: &Applied<'_>, unit: &UnitIssued) {
     changes.put(&self::unit(&unit.id), &Unit::of(unit, at.frame));
     changes.put(&key(&unit.key_sha256), &unit.id);
+    if unit.again.is_some() {
+        // It was counted, and has its place in the order of issue, since its first pass.
+        return;
+    }
     let neighbours = order(at.seq);
     let mut ordered: Vec<(Seq, RegistrationId)> = changes.get(&neighbours).unwrap_or_default();
     ordered.push((at.seq, unit.id.clone()));

@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::{
     EdgeEvent,
     access::Principal,
+    config::Orders,
     csr::Csr,
     enroll::{Asked, Judgement, Known, Refusal, judge},
     event::{Idempotency, KeyOrigin, UnitIssued},
@@ -28,6 +29,8 @@ use crate::{
         unreadable,
     },
     index::Unit,
+    order::{self, OrderOpened, OrderRecord},
+    pki::Issued,
 };
 
 /// The first label of a unit; another one is an explicit act.
@@ -45,6 +48,8 @@ pub(crate) struct Wish {
     pub(crate) attributes: Map<String, Value>,
     /// Required where neither `id` nor `csr` names the unit.
     pub(crate) idempotency_key: Option<String>,
+    /// The production order that it counts for; it names the line, and what its units have in common.
+    pub(crate) order: Option<String>,
 }
 
 /// What comes of it.
@@ -72,7 +77,7 @@ pub(crate) fn id(text: &str) -> Result<RegistrationId, Problem> {
 }
 
 /// The SHA-256 of some bytes, hex.
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex::encode(digest(&SHA256, bytes))
 }
 
@@ -88,29 +93,17 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
     }
     floor.ledger.room().map_err(|full| unavailable(&full))?;
     let this_box = floor.this_box().map_err(|error| unreadable(&error))?.issued_by;
-    let at = now();
-    let (spki, private_key) = match csr {
-        Some(csr) => (csr.spki, None),
-        None => {
-            let (spki, key) = make_key()?;
-            (spki, Some(key))
-        }
-    };
-    let mut serial = [0; 17];
-    aws_lc_rs::rand::fill(&mut serial[1..]).map_err(|_| Problem::internal())?;
-    serial[0] = this_box.generation;
-    let signed = floor.issuer.issue(&asked.id, &spki, at, serial).map_err(|error| {
-        tracing::error!(%error, "a certificate could not be signed");
-        Problem::internal()
-    })?;
+    let at = asked.at;
+    let Certified { key_sha256, key_origin, private_key, signed } =
+        certify(floor, &asked.id, csr, this_box.generation, at)?;
     let event = UnitIssued {
         id: asked.id.clone(),
         epoch: 1,
         line: asked.line.clone(),
         station: asked.station.clone(),
         attributes: asked.attributes.clone(),
-        key_sha256: sha256(&spki),
-        key_origin: if private_key.is_some() { KeyOrigin::Edge } else { KeyOrigin::Csr },
+        key_sha256,
+        key_origin,
         serial: signed.serial,
         sha256: sha256(&signed.der).to_uppercase(),
         not_before: signed.not_before,
@@ -121,6 +114,8 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
         idempotency: asked.idempotency.clone(),
         scope: principal.scope(),
         issued_by: this_box,
+        order: asked.order.clone(),
+        again: None,
     };
     let issued = event.clone();
     let decide = move |view: &View<'_>| match judge(&Known::in_view(view, &asked), &asked) {
@@ -142,9 +137,15 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
     }
 }
 
-/// Checks everything about a wish that does not depend on what is known.
+/// The production order `number`, as it was opened.
+fn ordered(floor: &Shared, number: &str) -> Result<OrderOpened, Problem> {
+    let found = floor.ledger.get::<OrderRecord>(&order::key(number)).map_err(|error| unreadable(&error))?;
+    found.map(|record| record.order).ok_or_else(|| order::Refusal::Unknown(number.to_owned()).problem())
+}
+
+/// Checks everything about a wish that does not depend on what changes.
 fn check(floor: &Shared, principal: &Principal, wish: Wish) -> Result<(Asked, Option<Csr>), Problem> {
-    let Wish { id: wished, csr, line, station, attributes, idempotency_key } = wish;
+    let Wish { id: wished, csr, line, station, mut attributes, idempotency_key, order } = wish;
     if let (Some(id), Some(csr)) = (&wished, &csr)
         && !csr.fits(id)
     {
@@ -154,9 +155,15 @@ fn check(floor: &Shared, principal: &Principal, wish: Wish) -> Result<(Asked, Op
         );
         return Err(unprocessable("csr-cn-differs", detail));
     }
-    let line = line.or_else(|| principal.line.clone()).ok_or_else(|| {
+    // An order never changes, so what it adds to a repeat is what it added the first time.
+    let ordered = order.as_deref().map(|number| ordered(floor, number)).transpose()?;
+    let ordered_line = ordered.as_ref().map(|order| order.line.clone());
+    for (name, value) in ordered.map(|order| order.attributes).unwrap_or_default() {
+        attributes.entry(name).or_insert(value);
+    }
+    let line = line.or_else(|| principal.line.clone()).or(ordered_line).ok_or_else(|| {
         let detail =
-            "say on which line the unit is made: \"line\": \"…\"; only a token for one line may leave it out";
+            "say on which line the unit is made: \"line\": \"…\"; only a token for one line, or an order, makes up for it";
         unprocessable("line-required", detail.to_owned())
     })?;
     if !floor.lines.iter().any(|known| known.id == line) {
@@ -187,7 +194,9 @@ fn check(floor: &Shared, principal: &Principal, wish: Wish) -> Result<(Asked, Op
                               it is how a repeat finds its unit";
                 Problem::new(StatusCode::BAD_REQUEST, "idempotency-key-required", detail)
             })?;
-            let asked = json!([line, station, attributes, key_sha256]);
+            let mut asked = vec![json!(line), json!(station), json!(attributes), json!(key_sha256)];
+            asked.extend(order.as_ref().map(|order| json!(order)));
+            let asked = Value::Array(asked);
             let idempotency = Idempotency {
                 key: sha256(format!("{}\n{key}", principal.scope()).as_bytes()),
                 request: sha256(asked.to_string().as_bytes()),
@@ -197,8 +206,44 @@ fn check(floor: &Shared, principal: &Principal, wish: Wish) -> Result<(Asked, Op
         }
     };
     let station = station.or_else(|| principal.station.clone());
-    let asked = Asked { id, line, station, attributes, key_sha256, idempotency };
+    let (order_required, at) = (floor.orders == Orders::Required, now());
+    let asked = Asked { id, line, station, attributes, key_sha256, idempotency, order, order_required, at };
     Ok((asked, csr))
+}
+
+/// A key and its certificate; nothing of it is on disk yet.
+pub(crate) struct Certified {
+    /// SHA-256 of the public key, hex.
+    pub(crate) key_sha256: String,
+    pub(crate) key_origin: KeyOrigin,
+    /// PKCS#8 DER, where the appliance made the key.
+    pub(crate) private_key: Option<Zeroizing<Vec<u8>>>,
+    pub(crate) signed: Issued,
+}
+
+/// Signs a certificate for `id` and the key of `csr`, or for one that is made here.
+pub(crate) fn certify(
+    floor: &Shared,
+    id: &RegistrationId,
+    csr: Option<Csr>,
+    generation: u8,
+    at: OffsetDateTime,
+) -> Result<Certified, Problem> {
+    let (spki, key_origin, private_key) = match csr {
+        Some(csr) => (csr.spki, KeyOrigin::Csr, None),
+        None => {
+            let (spki, key) = make_key()?;
+            (spki, KeyOrigin::Edge, Some(key))
+        }
+    };
+    let mut serial = [0; 17];
+    aws_lc_rs::rand::fill(&mut serial[1..]).map_err(|_| Problem::internal())?;
+    serial[0] = generation;
+    let signed = floor.issuer.issue(id, &spki, at, serial).map_err(|error| {
+        tracing::error!(%error, "a certificate could not be signed");
+        Problem::internal()
+    })?;
+    Ok(Certified { key_sha256: sha256(&spki), key_origin, private_key, signed })
 }
 
 /// Makes a key for a device that cannot. It exists in the answer and nowhere else.
@@ -223,6 +268,8 @@ fn problem(floor: &Shared, why: Refusal) -> Problem {
         Refusal::UnitExists => Problem::new(StatusCode::CONFLICT, "unit-exists", detail),
         Refusal::Lost(_) => Problem::new(StatusCode::CONFLICT, "unit-lost", detail),
         Refusal::Fenced(fence) => fence.problem(),
+        Refusal::Scrapped => Problem::new(StatusCode::CONFLICT, "unit-scrapped", detail),
+        Refusal::Order(why) => why.problem(),
         Refusal::KeyInUse(_) => Problem::new(StatusCode::CONFLICT, "key-in-use", detail),
         Refusal::Differs { field } => {
             Problem::new(StatusCode::CONFLICT, "differs", detail).with("field", field)

@@ -28,6 +28,7 @@ use crate::{
     access::{NewToken, TokenRecord, key, mint, records},
     event::Reconciled,
     http::{Shared, Status, now, refused, status_now, unreadable},
+    order::{self, Closed, OrderOpened, OrderRecord},
     reconcile::{self, Comparison, Order},
 };
 
@@ -84,6 +85,9 @@ impl Local {
             .route("/reconcile", get(compare).post(reconcile))
             .route("/tokens", get(list).post(create))
             .route("/tokens/{name}", delete(revoke))
+            .route("/orders", get(orders).post(open_order))
+            .route("/orders/{number}", get(show_order))
+            .route("/orders/{number}/close", post(close_order))
             .with_state(floor);
         Ok(Self { listener, path: path.to_owned(), router })
     }
@@ -210,4 +214,38 @@ async fn revoke(
     })?;
     info!(name, actor, "token revoked");
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn orders(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<Json<Vec<OrderRecord>>, Problem> {
+    caller.actor()?;
+    order::list(&floor, None, usize::MAX).map(Json)
+}
+
+async fn open_order(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Json(order): Json<OrderOpened>,
+) -> Result<(StatusCode, Json<OrderRecord>), Problem> {
+    let (status, record) = order::open(&floor, caller.actor()?, order).await?;
+    Ok((status, Json(record)))
+}
+
+async fn show_order(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    UrlPath(number): UrlPath<String>,
+) -> Result<Json<OrderRecord>, Problem> {
+    caller.actor()?;
+    order::show(&floor, &number).map(Json)
+}
+
+async fn close_order(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    UrlPath(number): UrlPath<String>,
+) -> Result<Json<Closed>, Problem> {
+    order::close(&floor, caller.actor()?, &number).await.map(Json)
 }

@@ -13,7 +13,7 @@ use support::Running;
 
 async fn status(edge: &Running, method: &str, path: &str, token: Option<&str>) -> u16 {
     let method: Method = method.parse().unwrap();
-    let path = path.replace("{id}", "nobody").replace("{name}", "board.css");
+    let path = path.replace("{id}", "nobody").replace("{name}", "board.css").replace("{number}", "nobody");
     let mut request = edge.client.request(method, edge.url(&path));
     if let Some(token) = token {
         request = request.bearer_auth(token);

@@ -6,6 +6,7 @@ mod client;
 mod export;
 mod init;
 mod ledger;
+mod order;
 mod reconcile;
 mod run;
 mod say;
@@ -47,6 +48,9 @@ enum Command {
     Reconcile(reconcile::Reconcile),
     /// Shows what happens, line by line, as it happens.
     Watch(watch::Watch),
+    /// Opens production orders, closes them, and shows how far they are.
+    #[command(subcommand)]
+    Order(order::Order),
 }
 
 /// Why a command failed, and with which exit code.
@@ -119,6 +123,7 @@ pub async fn main() -> ExitCode {
         Command::Restore(command) => command.run().await,
         Command::Reconcile(command) => command.run().await,
         Command::Watch(command) => command.run().await,
+        Command::Order(command) => command.run().await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

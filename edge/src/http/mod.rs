@@ -1,8 +1,11 @@
 //! The HTTPS face: every route with who may use it, in one table.
 
 mod ca;
+mod crl;
 mod health;
 mod issue;
+mod life;
+mod orders;
 mod pages;
 mod pair;
 mod status;
@@ -29,10 +32,12 @@ use crate::{
     access::{Access, Role, guard},
     board::{Board, Lookout},
     claim::ClaimKey,
-    config::LineConfig,
+    config::{LineConfig, Orders},
+    crl::Shown,
     feed,
     index::{self, BoxRecord},
     pki::Issuer,
+    state_dir::StateDir,
 };
 
 pub(crate) use status::{Status, status_now};
@@ -50,6 +55,13 @@ pub(crate) struct Floor {
     pub(crate) started: OffsetDateTime,
     pub(crate) board: watch::Receiver<Arc<Board>>,
     pub(crate) lookout: Lookout,
+    pub(crate) state: StateDir,
+    /// Whether units are issued without a production order.
+    pub(crate) orders: Orders,
+    /// The names of the profiles that an order may ask for.
+    pub(crate) profiles: Vec<String>,
+    /// The list of revoked certificates.
+    pub(crate) crl: watch::Receiver<Shown>,
 }
 
 impl Floor {
@@ -76,6 +88,7 @@ pub struct Route {
 
 const READ_UNITS: Access = Access::Roles(&[Role::Station, Role::Supervisor, Role::Quality, Role::Admin]);
 const ISSUE: Access = Access::Roles(&[Role::Station, Role::Supervisor]);
+const ORDER: Access = Access::Roles(&[Role::Supervisor, Role::Admin]);
 
 /// Every route of the HTTPS face.
 pub const ROUTES: &[Route] = &[
@@ -92,6 +105,15 @@ pub const ROUTES: &[Route] = &[
     get("/v1/units", READ_UNITS),
     get("/v1/units/{id}", READ_UNITS),
     post("/v1/units", ISSUE),
+    get("/crl", Access::Public),
+    get("/v1/units/{id}/events", READ_UNITS),
+    post("/v1/units/{id}/rework", Access::Roles(&[Role::Supervisor])),
+    post("/v1/units/{id}/rekey", ISSUE),
+    post("/v1/units/{id}/scrap", Access::Roles(&[Role::Supervisor, Role::Quality])),
+    get("/v1/orders", READ_UNITS),
+    post("/v1/orders", ORDER),
+    get("/v1/orders/{number}", READ_UNITS),
+    post("/v1/orders/{number}/close", ORDER),
 ];
 
 const fn get(path: &'static str, access: Access) -> Route {
@@ -117,7 +139,16 @@ pub(crate) fn router(floor: Shared) -> Router {
         .on("GET", "/v1/ca", ca::chain)
         .on("GET", "/v1/units", units::list)
         .on("GET", "/v1/units/{id}", units::show)
-        .on("POST", "/v1/units", issue::issue);
+        .on("POST", "/v1/units", issue::issue)
+        .on("GET", "/crl", crl::list)
+        .on("GET", "/v1/units/{id}/events", life::events)
+        .on("POST", "/v1/units/{id}/rework", life::rework)
+        .on("POST", "/v1/units/{id}/rekey", life::rekey)
+        .on("POST", "/v1/units/{id}/scrap", life::scrap)
+        .on("GET", "/v1/orders", orders::list)
+        .on("POST", "/v1/orders", orders::open)
+        .on("GET", "/v1/orders/{number}", orders::show)
+        .on("POST", "/v1/orders/{number}/close", orders::close);
     assert_eq!(faces.served, ROUTES.len(), "every row of the route table has a handler");
     security_headers(faces.router.with_state(floor))
 }

@@ -125,7 +125,11 @@ pub(crate) fn describe(floor: &Shared, unit: &Unit) -> Result<Value, Problem> {
         CloudState::Held { why, at, .. } => json!({ "state": "held", "since": time(*at), "why": why }),
     });
     let (at, issued) = issued(floor, unit)?;
-    describe_issued(floor, &issued, at, cloud)
+    let mut body = describe_issued(floor, &issued, at, cloud)?;
+    if unit.scrapped {
+        body["scrapped"] = json!(true);
+    }
+    Ok(body)
 }
 
 /// The same of a unit that was issued just now.
@@ -156,10 +160,13 @@ fn describe_issued(
     if !issued.attributes.is_empty() {
         body["attributes"] = json!(issued.attributes);
     }
+    if let Some(order) = &issued.order {
+        body["order"] = json!(order);
+    }
     Ok(body)
 }
 
-fn time(at: OffsetDateTime) -> String {
+pub(crate) fn time(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap_or_default()
 }
 

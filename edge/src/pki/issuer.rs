@@ -10,7 +10,11 @@ use rustls_pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime, macros::datetime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{PkiError, signer::Signer};
+use super::{
+    PkiError,
+    crl::{self, List},
+    signer::Signer,
+};
 
 /// RFC 5280 4.1.2.5: the end of a certificate that has no well-defined end.
 const NO_END: OffsetDateTime = datetime!(9999-12-31 23:59:59 UTC);
@@ -107,6 +111,11 @@ impl Issuer {
         let issuer = rcgen::Issuer::from_ca_cert_der(&self.certificate, Signer(self.key.as_ref()))?;
         let certificate = params.signed_by(&SubjectPublicKeyInfo::from_der(spki)?, &issuer)?;
         Ok(Issued { der: certificate.der().to_vec(), serial: hex::encode(serial), not_before, not_after })
+    }
+
+    /// Signs a list of certificates of this CA that are revoked; returns DER.
+    pub(crate) fn crl(&self, list: &List) -> Result<Vec<u8>, PkiError> {
+        crl::sign(&self.certificate, self.key.as_ref(), list)
     }
 }
 

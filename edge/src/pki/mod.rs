@@ -9,6 +9,7 @@
 //! library's defaults reach from 1975 to 4096, and repeat the serial for the same key.
 
 mod authority;
+mod crl;
 mod issuer;
 mod signer;
 #[cfg(test)]
@@ -17,7 +18,8 @@ pub(crate) mod testing;
 pub(crate) use authority::{
     CHECKPOINT, FLOOR, ISSUING, ROOT, checkpoint_certificate, make, make_root, server_certificate,
 };
-pub(crate) use issuer::{Issuer, Profile};
+pub(crate) use crl::{Entry, List};
+pub(crate) use issuer::{Issued, Issuer, Profile};
 
 use thiserror::Error;
 

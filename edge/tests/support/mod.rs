@@ -1,10 +1,12 @@
 //! A running appliance over real TLS, and a line PC to talk to it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "every test file uses a part of it")]
 
-use std::{fs, net::SocketAddr};
+use std::{fs, net::SocketAddr, time::Duration};
 
-use edge::{Appliance, Config, InitOptions, RunError};
+use cloud_sync::CloudEvent;
+use edge::{Appliance, Config, EdgeEvent, InitOptions, RunError};
 use keys::Passphrase;
+use ledger::{Decision, Ledger, Stamp, View};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use reqwest::{Certificate, Client, RequestBuilder};
 use serde_json::{Value, json};
@@ -40,6 +42,11 @@ impl Running {
     }
 
     pub fn start_in(dir: TempDir, admin: String) -> Self {
+        Self::start_with(dir, admin, |_| {})
+    }
+
+    /// The same with another configuration.
+    pub fn start_with(dir: TempDir, admin: String, change: impl FnOnce(&mut Config)) -> Self {
         let state = dir.path().join("box");
         let file = dir.path().join("edge.toml");
         let text = format!(
@@ -49,6 +56,9 @@ impl Running {
         fs::write(&file, text).unwrap();
         let mut config = Config::read(&file).unwrap();
         config.storage = storage();
+        // A test does not wait a minute for the next list.
+        config.crl.apart = Duration::from_millis(1);
+        change(&mut config);
         let appliance = Appliance::bind(&config, &passphrase()).unwrap();
         let address = appliance.local_addr();
         let cancel = CancellationToken::new();
@@ -63,10 +73,35 @@ impl Running {
         Self { dir, address, admin, client, cancel, tasks }
     }
 
-    pub async fn restart(mut self) -> Self {
+    pub async fn restart(self) -> Self {
+        let (dir, admin) = self.stop().await;
+        Self::start_in(dir, admin)
+    }
+
+    /// Stops it; what is left is its folder, and the administrator's token.
+    pub async fn stop(mut self) -> (TempDir, String) {
         self.cancel.cancel();
         self.tasks.join_next().await.unwrap().unwrap().unwrap();
-        Self::start_in(self.dir, self.admin)
+        (self.dir, self.admin)
+    }
+
+    /// Stops it, writes down that the cloud has these passes of units, as the worker does, and starts it again.
+    pub async fn told(self, told: &[(&str, u32)]) -> Self {
+        let (dir, admin) = self.stop().await;
+        let ledger = open_ledger(&dir);
+        for (id, epoch) in told {
+            let event = CloudEvent::Accepted { id: id.parse().unwrap(), epoch: *epoch };
+            let decide = move |_: &View<'_>| {
+                Ok::<_, ()>(Decision { events: vec![EdgeEvent::from(event)], answer: () })
+            };
+            ledger.commit(Stamp { at: now(), actor: "sync".into() }, decide).await.unwrap();
+        }
+        ledger.close().await;
+        Self::start_in(dir, admin)
+    }
+
+    pub async fn ask(&self, token: &str, path: &str, body: Value) -> (u16, Value) {
+        answer(self.client.post(self.url(path)).bearer_auth(token).json(&body)).await
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -111,6 +146,29 @@ impl Running {
     pub async fn seq(&self) -> u64 {
         self.local(reqwest::Method::GET, "/status", None).await.1["seq"].as_u64().unwrap()
     }
+}
+
+/// The ledger of an appliance that is stopped.
+pub fn open_ledger(dir: &TempDir) -> Ledger<EdgeEvent> {
+    Ledger::open(&dir.path().join("box/ledger"), &storage().options().unwrap()).unwrap()
+}
+
+/// Checks that the index is what the journal makes of it from the beginning.
+pub async fn check_rebuild(dir: &TempDir) {
+    let live = open_ledger(dir);
+    let fingerprint = live.fingerprint().unwrap();
+    live.close().await;
+    fs::remove_dir_all(dir.path().join("box/ledger/index")).unwrap();
+    let rebuilt = open_ledger(dir);
+    assert_eq!(rebuilt.fingerprint().unwrap(), fingerprint, "the index is not what the journal says");
+    rebuilt.close().await;
+}
+
+/// Checks that an answer is a problem that says what to do, and returns its status and code.
+pub fn problem((status, body): &(u16, Value)) -> (u16, &str) {
+    assert_eq!(body["status"], *status, "{body}");
+    assert!(body["detail"].as_str().is_some_and(|detail| detail.len() > 30), "says what to do: {body}");
+    (*status, body["code"].as_str().unwrap())
 }
 
 pub async fn answer(request: RequestBuilder) -> (u16, Value) {
