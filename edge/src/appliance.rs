@@ -4,6 +4,7 @@
 //! run ─┬─ web::Server   (HTTPS)      stopped first: nothing new comes in
 //!      ├─ Local         (CLI socket)
 //!      ├─ Boards        (feed)
+//!      ├─ Crls          (revoked certificates)
 //!      ├─ Worker        (cloud)      then this: what was said is written down
 //!      ├─ Renewal       (TLS)
 //!      └─ Ledger        (disk)       last
@@ -16,7 +17,7 @@ use cloud_sync::{Cloud, CloudError, Survey, Worker};
 use keys::{KeyError, Passphrase, PassphraseError, open_encrypted_secret};
 use ledger::{Ledger, Options};
 use thiserror::Error;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -30,6 +31,7 @@ use crate::{
     claim::ClaimKey,
     clock::{self, Clock, Keeper, Source},
     credentials::{FloorCa, read},
+    crl::{Crls, Lists, Policy},
     fence::{self, Fence},
     http::{self, Floor, Shared, now},
     index::{self, BoxRecord},
@@ -115,6 +117,7 @@ pub struct Appliance {
     server: Server,
     local: Local,
     boards: Boards,
+    crls: Crls,
     worker: Option<Worker<EdgeEvent>>,
     renewal: Renewal,
     ledger: Ledger<EdgeEvent>,
@@ -168,7 +171,7 @@ impl Appliance {
             Some((config, cloud)) => {
                 let mut seed = [0; 8];
                 rand::fill(&mut seed).map_err(|_| StartError::Certificate("no randomness".to_owned()))?;
-                let describe = Arc::new(crate::event::announcement);
+                let describe = Arc::new(crate::event::work);
                 let permission = {
                     let (ledger, own) = (ledger.clone(), own_certificate);
                     Arc::new(move || fence::permit(&ledger, &own))
@@ -183,6 +186,7 @@ impl Appliance {
         let lookout = Lookout { ledger: ledger.clone(), lines: config.lines.clone(), link };
         let boards = Boards::new(lookout.clone())?;
         let stations = StationCa::open(&state, &this_box.issued_by.box_id, passphrase, now())?;
+        let (shown, crl) = watch::channel(Lists::default());
         let floor: Shared = Arc::new(Floor {
             ledger: ledger.clone(),
             issuing,
@@ -199,7 +203,12 @@ impl Appliance {
             signing: Slots::new(config.limits.signatures),
             stations,
             legacy_api: config.legacy_api,
+            state: state.clone(),
+            orders: config.orders,
+            crl,
         });
+        let policy = Policy { valid: config.crl.valid, apart: config.crl.apart };
+        let crls = Crls::new(floor.clone(), policy, shown);
         let local = Local::bind(&state.socket(), floor.clone())
             .map_err(|source| StartError::Io { path: state.socket().display().to_string(), source })?;
         let limits = Limits {
@@ -215,7 +224,7 @@ impl Appliance {
             clock: now,
         };
         let server = Server::bind(config.listen.address, Some(tls), http::router(floor.clone()), limits)?;
-        Ok(Self { server, local, boards, worker, renewal, ledger, floor })
+        Ok(Self { server, local, boards, crls, worker, renewal, ledger, floor })
     }
 
     /// Where it listens; of interest after asking for port 0.
@@ -237,6 +246,7 @@ impl Appliance {
         let (floor, stop) = (self.floor, background.clone());
         working.spawn(async move { floor.usage.run(&floor.ledger, &floor.clock, stop).await });
         working.spawn(self.renewal.run(background.clone()));
+        working.spawn(self.crls.run(background.clone()));
         if let Some(worker) = self.worker {
             working.spawn(worker.run(background.clone()));
         }

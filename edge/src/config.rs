@@ -5,6 +5,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use cloud_sync::CloudConfig;
@@ -49,6 +50,12 @@ pub struct Config {
     /// Whether the addresses of the public sample are served to scripts that were written for it.
     #[serde(default)]
     pub legacy_api: bool,
+    /// Whether units are issued without a production order.
+    #[serde(default)]
+    pub orders: Orders,
+    /// How the list of revoked certificates is kept.
+    #[serde(default)]
+    pub crl: CrlConfig,
 }
 
 /// Where line PCs and screens find us.
@@ -140,6 +147,49 @@ impl Default for LimitsConfig {
     }
 }
 
+/// Whether units are issued without a production order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Orders {
+    /// They are.
+    #[default]
+    Optional,
+    /// They are not.
+    Required,
+}
+
+/// How the list of revoked certificates is kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CrlConfig {
+    /// How long a list is good for; it is made anew at half of that.
+    #[serde(with = "humantime_serde")]
+    pub valid: Duration,
+    /// How much time is between two lists at least, however many certificates are revoked.
+    #[serde(with = "humantime_serde")]
+    pub apart: Duration,
+}
+
+impl Default for CrlConfig {
+    fn default() -> Self {
+        Self { valid: Duration::from_secs(7 * 86_400), apart: Duration::from_secs(60) }
+    }
+}
+
+impl CrlConfig {
+    /// Says what is wrong with it, if anything is.
+    fn check(&self) -> Result<(), &'static str> {
+        let year = Duration::from_secs(366 * 86_400);
+        if self.valid < Duration::from_secs(3600) || self.valid > year {
+            return Err("crl.valid is between 1h and 1y");
+        }
+        if self.apart > self.valid / 2 {
+            return Err("crl.apart is at most half of crl.valid, when a list is made anew anyway");
+        }
+        Ok(())
+    }
+}
+
 /// Why a configuration cannot be used. The text names file, line and column.
 #[derive(Debug, Error)]
 #[error("{}{place}: {what}", path.display())]
@@ -189,6 +239,9 @@ impl Config {
         let LimitsConfig { connections, connections_per_address, signatures } = config.limits;
         if [connections, connections_per_address, signatures].contains(&0) {
             return refuse("a limit of 0 lets nobody in; see [limits]");
+        }
+        if let Err(what) = config.crl.check() {
+            return refuse(what);
         }
         for (i, line) in config.lines.iter().enumerate() {
             let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -276,6 +329,9 @@ id = "L1"
         check("[ca]", "[limits]\nsignatures = 0\n[ca]", "a limit of 0");
         check("[listen]", "clock = \"ignore\"\n[listen]", "unknown variant `ignore`");
         check("\"L1\"", "\"L/1\"", "line id 'L/1'");
+        check("[ca]", "[crl]\nvalid = \"1m\"\n[ca]", "crl.valid is between");
+        check("[ca]", "[crl]\napart = \"6d\"\n[ca]", "crl.apart is at most half");
+        check("[listen]", "orders = \"always\"\n[listen]", "expected `optional` or `required`");
         check("id = \"L1\"", "id = \"L1\"\n[[line]]\nid = \"L1\"", "is there twice");
     }
 }

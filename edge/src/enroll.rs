@@ -9,11 +9,13 @@ use ledger::{Event, Ledger, ReadError, View};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use thiserror::Error;
+use time::OffsetDateTime;
 
 use crate::{
     event::{Idempotency, KeyOrigin, LostUnit},
     fence::{self, Fence},
     index::{self, Remembered, Unit},
+    order::{self, OrderRecord},
 };
 
 /// What a line asks for; every part of it was checked at the door.
@@ -28,6 +30,14 @@ pub(crate) struct Asked {
     pub(crate) key_sha256: Option<String>,
     /// Where the request left the id open.
     pub(crate) idempotency: Option<Idempotency>,
+    /// The profile that the request itself names.
+    pub(crate) profile: Option<String>,
+    /// The production order that it shall count for.
+    pub(crate) order: Option<String>,
+    /// Whether nothing is issued without one.
+    pub(crate) order_required: bool,
+    /// When it is asked.
+    pub(crate) at: OffsetDateTime,
 }
 
 /// What is known that bears on a request.
@@ -43,6 +53,8 @@ pub(crate) struct Known {
     lost: Option<LostUnit>,
     /// The unit that an earlier request with the same idempotency key led to.
     remembered_unit: Option<Unit>,
+    /// The order that is asked for.
+    order: Option<OrderRecord>,
 }
 
 /// Where state is read from: a decision's view, or what is committed.
@@ -95,7 +107,11 @@ impl Known {
         };
         let (unit, lost) = (state.get(&index::unit(&asked.id))?, state.get(&index::lost(&asked.id))?);
         let fence = state.get(fence::FENCE)?;
-        Ok(Self { unit, key_owner, remembered, fence, lost, remembered_unit })
+        let order = match &asked.order {
+            Some(number) => state.get(&order::key(number))?,
+            None => None,
+        };
+        Ok(Self { unit, key_owner, remembered, fence, lost, remembered_unit, order })
     }
 }
 
@@ -129,6 +145,10 @@ pub(crate) enum Refusal {
         "this appliance made the key of this unit and gave it away once; if the answer was lost, ask for a rekey"
     )]
     KeyAlreadyGiven(Box<Unit>),
+    #[error("this unit was scrapped; its id is never issued again, use another one")]
+    Scrapped,
+    #[error(transparent)]
+    Order(order::Refusal),
     #[error("this Idempotency-Key was used for another request; use a fresh one for every unit")]
     IdempotencyKeyReused,
 }
@@ -152,17 +172,29 @@ pub(crate) fn judge(known: &Known, asked: &Asked) -> Judgement {
     if let Some(lost) = &known.lost {
         return Judgement::Refused(Refusal::Lost(lost.sha256.clone()));
     }
-    match &known.key_owner {
-        Some(owner) => Judgement::Refused(Refusal::KeyInUse(owner.clone())),
-        None => Judgement::New,
+    if let Some(owner) = &known.key_owner {
+        return Judgement::Refused(Refusal::KeyInUse(owner.clone()));
     }
+    let admitted = match &asked.order {
+        Some(number) => order::admit(known.order.as_ref(), number, &asked.line, asked.at),
+        None if asked.order_required => Err(order::Refusal::Required),
+        None => Ok(()),
+    };
+    admitted.map_or_else(|why| Judgement::Refused(Refusal::Order(why)), |()| Judgement::New)
 }
 
 fn repeat(unit: &Unit, asked: &Asked) -> Judgement {
+    if unit.scrapped {
+        return Judgement::Refused(Refusal::Scrapped);
+    }
     let field = if unit.line != asked.line {
         Some("line")
     } else if unit.attributes_sha256 != index::attributes_sha256(&asked.attributes) {
         Some("attributes")
+    } else if unit.order != asked.order {
+        Some("order")
+    } else if asked.profile.as_deref().is_some_and(|named| named != unit.profile()) {
+        Some("profile")
     } else {
         None
     };
@@ -190,6 +222,10 @@ mod tests {
             attributes: Map::new(),
             key_sha256: key.map(str::to_owned),
             idempotency: None,
+            profile: None,
+            order: None,
+            order_required: false,
+            at: OffsetDateTime::UNIX_EPOCH,
         }
     }
 
@@ -205,6 +241,9 @@ mod tests {
             sha256: "AB".into(),
             claim_generation: 1,
             scope: "*".into(),
+            profile: None,
+            order: None,
+            scrapped: false,
             frame,
         }
     }

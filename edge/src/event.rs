@@ -2,7 +2,7 @@
 
 use azure_iot::RegistrationId;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use cloud_sync::{Announcement, CloudEvent, Provenance, Want, Work, books, claim::ClaimRecord};
+use cloud_sync::{Amendment, Announcement, CloudEvent, Provenance, Want, Work, books, claim::ClaimRecord};
 use ledger::{Applied, Changes, Entry, Event, Seq};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -12,8 +12,15 @@ use crate::{
     access::{self, StationEnrolled, TokenCreated, TokenUse},
     ca::{self, CaInstalled, CaProved},
     clock::{self, ClockAccepted},
-    fence,
+    crl, fence,
     index::{self, BoxRecord},
+    life, order,
+};
+
+pub use crate::{
+    crl::CrlIssued,
+    life::{Again, Retired, UnitScrapped, Why},
+    order::{OrderClosed, OrderOpened},
 };
 
 /// Something that happened.
@@ -67,6 +74,14 @@ pub enum EdgeEvent {
         /// The station's name.
         name: String,
     },
+    /// A unit came to its end.
+    UnitScrapped(Box<UnitScrapped>),
+    /// A production order was opened.
+    OrderOpened(Box<OrderOpened>),
+    /// A production order was closed.
+    OrderClosed(OrderClosed),
+    /// A list of revoked certificates was signed.
+    CrlIssued(CrlIssued),
 }
 
 /// The box was made anew from a backup.
@@ -185,6 +200,12 @@ pub struct UnitIssued {
     /// The profile that it was issued with; absent for the one that is called `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
+    /// The production order that it counts for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
+    /// Why it was issued again, where this is not its first pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<Box<Again>>,
 }
 
 /// Who made a unit's key.
@@ -223,7 +244,7 @@ impl From<CloudEvent> for EdgeEvent {
 }
 
 impl Event for EdgeEvent {
-    const INDEX_VERSION: u32 = 2;
+    const INDEX_VERSION: u32 = 3;
 
     fn apply(&self, at: &Applied<'_>, changes: &mut Changes<'_>) {
         match self {
@@ -248,16 +269,20 @@ impl Event for EdgeEvent {
             Self::TokenCreated(token) => access::created(changes, at, token),
             Self::TokenRevoked { name } => access::revoked(changes, at, name),
             Self::UnitIssued(unit) => {
+                life::issued(changes, at, unit);
                 index::issued(changes, at, unit);
                 if !unit.clock_unsafe {
                     clock::seen(changes, at);
                 }
-                books::want(changes, at, &unit.id, Want::Announce, unit.epoch);
+                order::issued(changes, unit);
+                let want = if unit.again.is_some() { Want::Replace } else { Want::Announce };
+                books::want(changes, at, &unit.id, want, unit.epoch);
             }
             Self::Cloud(event) => {
                 if let CloudEvent::Superseded { generation } = event {
                     fence::superseded(changes, at, *generation);
                 }
+                life::told(changes, at, event);
                 books::record(changes, at, event);
             }
             Self::ClockSeen {} => clock::seen(changes, at),
@@ -268,6 +293,13 @@ impl Event for EdgeEvent {
             Self::CaProved(_) => {}
             Self::StationEnrolled(station) => access::station_enrolled(changes, at, station),
             Self::StationRevoked { name } => access::station_revoked(changes, at, name),
+            Self::UnitScrapped(scrapped) => {
+                life::scrapped(changes, at, scrapped);
+                books::want(changes, at, &scrapped.id, Want::Withdraw, scrapped.epoch);
+            }
+            Self::OrderOpened(order) => order::opened(changes, at, order),
+            Self::OrderClosed(closed) => order::closed(changes, at, closed),
+            Self::CrlIssued(list) => crl::issued(changes, list),
         }
     }
 }
@@ -277,25 +309,40 @@ fn put_box(changes: &mut Changes<'_>, box_id: &str, generation: u8, instance: &s
     changes.put(index::BOX, &BoxRecord { issued_by, instance: instance.to_owned() });
 }
 
-/// What the cloud is to be told about a unit that this commit issued.
-pub(crate) fn announcement(entry: &Entry<EdgeEvent>, id: &RegistrationId) -> Option<Work> {
-    let unit = entry.events.iter().find_map(|event| match event {
-        EdgeEvent::UnitIssued(unit) if unit.id == *id => Some(unit),
-        _ => None,
-    })?;
-    let provenance = Provenance {
-        box_id: unit.issued_by.box_id.clone(),
-        generation: unit.issued_by.generation,
-        epoch: unit.epoch,
-        seq: entry.seq,
-        head: hex::encode(entry.hash),
-        scrapped: false,
+/// What the cloud is to be told about a unit that this commit issued, issued again, or scrapped.
+pub(crate) fn work(entry: &Entry<EdgeEvent>, id: &RegistrationId) -> Option<Work> {
+    let announcement = |epoch, certificate: &str, sha256: &str, claim: &ClaimRecord, issued_by: &IssuedBy| {
+        let provenance = Provenance {
+            box_id: issued_by.box_id.clone(),
+            generation: issued_by.generation,
+            epoch,
+            seq: entry.seq,
+            head: hex::encode(entry.hash),
+            scrapped: false,
+        };
+        Some(Announcement {
+            id: id.clone(),
+            certificate: STANDARD.decode(certificate).ok()?,
+            thumbprint: sha256.to_owned(),
+            provenance,
+            claim: claim.clone(),
+        })
     };
-    Some(Work::Announce(Announcement {
-        id: id.clone(),
-        certificate: STANDARD.decode(&unit.certificate).ok()?,
-        thumbprint: unit.sha256.clone(),
-        provenance,
-        claim: unit.claim.clone(),
-    }))
+    entry.events.iter().find_map(|event| match event {
+        EdgeEvent::UnitIssued(found) if found.id == *id => {
+            let UnitIssued { epoch, certificate, sha256, claim, issued_by, again, .. } = &**found;
+            let unit = announcement(*epoch, certificate, sha256, claim, issued_by)?;
+            Some(match again {
+                Some(again) => Work::Replace(Amendment { unit, earlier: again.earlier() }),
+                None => Work::Announce(unit),
+            })
+        }
+        EdgeEvent::UnitScrapped(found) if found.id == *id => {
+            let UnitScrapped { epoch, certificate, sha256, claim, issued_by, .. } = &**found;
+            let unit = announcement(*epoch, certificate, sha256, claim, issued_by)?;
+            let earlier = found.earlier();
+            Some(Work::Withdraw(Amendment { unit, earlier }))
+        }
+        _ => None,
+    })
 }

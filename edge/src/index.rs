@@ -15,6 +15,9 @@
 //! | `ca/{SHA-256 of an issuing CA}` | [`crate::ca::CaChain`]: what leads from it to its root |
 //! | `station/{name}` | [`crate::access::StationRecord`] |
 //! | `stationkey/{SHA-256 of the public key}` | the name of the station that has it |
+//! | `past/{id}`, `retiring/{id}` | see [`crate::life`] |
+//! | `po/{number}` | [`crate::order::OrderRecord`] |
+//! | `revoked/{serial}`, `revocations`, `crl` | see [`crate::crl`] |
 
 use azure_iot::RegistrationId;
 use ledger::{Applied, Changes, FrameRef, Seq};
@@ -22,9 +25,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::{Date, OffsetDateTime};
 
-use crate::event::{IssuedBy, KeyOrigin, UnitIssued};
-
-use crate::fingerprint::sha256;
+use crate::{
+    event::{IssuedBy, KeyOrigin, UnitIssued},
+    fingerprint::sha256,
+    profile::DEFAULT,
+};
 
 /// Who this box is.
 pub(crate) const BOX: &[u8] = b"box";
@@ -57,6 +62,15 @@ pub(crate) struct Unit {
     pub(crate) sha256: String,
     pub(crate) claim_generation: u32,
     pub(crate) scope: String,
+    /// The profile of its certificate; absent for the one that is called `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) profile: Option<String>,
+    /// The production order that it counts for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) order: Option<String>,
+    /// It came to its end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) scrapped: bool,
     pub(crate) frame: FrameRef,
 }
 
@@ -73,8 +87,16 @@ impl Unit {
             sha256: unit.sha256.clone(),
             claim_generation: unit.claim.generation,
             scope: unit.scope.clone(),
+            profile: unit.profile.clone(),
+            order: unit.order.clone(),
+            scrapped: false,
             frame,
         }
+    }
+
+    /// The profile of its certificate, by name.
+    pub(crate) fn profile(&self) -> &str {
+        self.profile.as_deref().unwrap_or(DEFAULT)
     }
 }
 

@@ -1,9 +1,5 @@
 //! Issuing a unit, whatever face asks: the rules, the key, the signature, the decision.
 
-use aws_lc_rs::{
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair},
-};
 use azure_iot::RegistrationId;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::StatusCode;
@@ -18,13 +14,15 @@ use zeroize::Zeroizing;
 use crate::{
     EdgeEvent,
     access::Principal,
-    certificate::Profile,
+    certificate::{Certified, Profile},
+    config::Orders,
     csr::Csr,
     enroll::{Asked, Judgement, Known, Refusal, judge},
-    event::{Idempotency, KeyOrigin, UnitIssued},
+    event::{Idempotency, UnitIssued},
     fingerprint::sha256,
     http::{Shared, refused, unavailable, units::certificate, unreadable},
     index::Unit,
+    order::{self, OrderOpened, OrderRecord},
     profile::DEFAULT,
 };
 
@@ -43,8 +41,10 @@ pub(crate) struct Wish {
     pub(crate) attributes: Map<String, Value>,
     /// Required where neither `id` nor `csr` names the unit.
     pub(crate) idempotency_key: Option<String>,
-    /// The profile, by name; without one the line's, and without that the one that is called `default`.
+    /// The profile, by name; without one the order's, else the line's, else the one that is called `default`.
     pub(crate) profile: Option<String>,
+    /// The production order that it counts for; it names the line, and what its units have in common.
+    pub(crate) order: Option<String>,
 }
 
 /// What comes of it.
@@ -73,12 +73,7 @@ pub(crate) fn id(text: &str) -> Result<RegistrationId, Problem> {
 
 /// Issues what is wished, or finds it issued, or says why not.
 pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> Result<Outcome, Problem> {
-    let named = wish.profile.clone();
-    let (asked, csr) = check(floor, principal, wish)?;
-    // One and the same signs and is named: another may take over meanwhile.
-    let issuing = floor.issuing.current();
-    let of_line = || floor.lines.iter().find(|known| known.id == asked.line)?.profile.clone();
-    let profile = Profile::find(&issuing.issuer, named.or_else(of_line).as_deref().unwrap_or(DEFAULT))?;
+    let Checked { asked, csr, profile } = check(floor, principal, wish)?;
     let known = Known::committed(&floor.ledger, &asked).map_err(|error| unreadable(&error))?;
     // A repeat or a refusal costs no key and no signature.
     match judge(&known, &asked) {
@@ -86,44 +81,39 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
         Judgement::Repeat(unit) => return Ok(Outcome::Again(unit)),
         Judgement::Refused(why) => return Err(problem(floor, why)),
     }
+    // One and the same signs and is named: another may take over meanwhile.
+    let issuing = floor.issuing.current();
+    let profile = Profile::find(&issuing.issuer, &profile)?;
     floor.ledger.room().map_err(|full| unavailable(&full))?;
     let this_box = floor.this_box().map_err(|error| unreadable(&error))?.issued_by;
     let moment = floor.clock.moment()?;
     let at = moment.at;
     // Held until the certificate is on disk or refused.
     let _slot = floor.signing.take()?;
-    let (spki, private_key) = match csr {
-        Some(csr) => {
-            profile.takes(csr.kind)?;
-            (csr.spki, None)
-        }
-        None => {
-            profile.takes_keys_made_here()?;
-            let (spki, key) = make_key()?;
-            (spki, Some(key))
-        }
-    };
-    let signed = profile.sign(&this_box, &asked.id, &spki, moment)?;
+    let Certified { key_sha256, key_origin, private_key, leaf, issuer_sha256 } =
+        profile.certify(&this_box, &asked.id, csr, moment)?;
     let event = UnitIssued {
         id: asked.id.clone(),
         epoch: 1,
         line: asked.line.clone(),
         station: asked.station.clone(),
         attributes: asked.attributes.clone(),
-        key_sha256: sha256(&spki),
-        key_origin: if private_key.is_some() { KeyOrigin::Edge } else { KeyOrigin::Csr },
-        serial: signed.leaf.serial,
-        sha256: sha256(&signed.leaf.der).to_uppercase(),
-        not_before: signed.leaf.not_before,
-        not_after: signed.leaf.not_after,
-        certificate: STANDARD.encode(&signed.leaf.der),
-        issuer_sha256: signed.issuer_sha256,
+        key_sha256,
+        key_origin,
+        serial: leaf.serial,
+        sha256: sha256(&leaf.der).to_uppercase(),
+        not_before: leaf.not_before,
+        not_after: leaf.not_after,
+        certificate: STANDARD.encode(&leaf.der),
+        issuer_sha256,
         claim: floor.claim.record(&asked.id, FIRST_LABEL),
         idempotency: asked.idempotency.clone(),
         scope: principal.scope(),
         issued_by: this_box,
         clock_unsafe: !moment.believed,
-        profile: (profile.name != DEFAULT).then(|| profile.name.to_owned()),
+        profile: profile.recorded(),
+        order: asked.order.clone(),
+        again: None,
     };
     let issued = event.clone();
     let decide = move |view: &View<'_>| match judge(&Known::in_view(view, &asked), &asked) {
@@ -145,9 +135,24 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
     }
 }
 
-/// Checks everything about a wish that does not depend on what is known.
-fn check(floor: &Shared, principal: &Principal, wish: Wish) -> Result<(Asked, Option<Csr>), Problem> {
-    let Wish { id: wished, csr, line, station, attributes, idempotency_key, profile: _ } = wish;
+/// The production order `number`, as it was opened.
+fn ordered(floor: &Shared, number: &str) -> Result<OrderOpened, Problem> {
+    let found = floor.ledger.get::<OrderRecord>(&order::key(number)).map_err(|error| unreadable(&error))?;
+    found.map(|record| record.order).ok_or_else(|| order::Refusal::Unknown(number.to_owned()).problem())
+}
+
+/// A wish that can be what was meant.
+struct Checked {
+    asked: Asked,
+    csr: Option<Csr>,
+    /// The profile that a new identity gets, by name.
+    profile: String,
+}
+
+/// Checks everything about a wish that does not depend on what changes.
+fn check(floor: &Shared, principal: &Principal, wish: Wish) -> Result<Checked, Problem> {
+    let Wish { id: wished, csr, line, station, mut attributes, idempotency_key, profile: named, order } =
+        wish;
     if let (Some(id), Some(csr)) = (&wished, &csr)
         && !csr.fits(id)
     {
@@ -157,12 +162,23 @@ fn check(floor: &Shared, principal: &Principal, wish: Wish) -> Result<(Asked, Op
         );
         return Err(unprocessable("csr-cn-differs", detail));
     }
-    let line = line.or_else(|| principal.line.clone()).ok_or_else(|| {
+    // An order never changes, so what it adds to a repeat is what it added the first time.
+    let ordered = order.as_deref().map(|number| ordered(floor, number)).transpose()?;
+    let (ordered_line, ordered_profile) = match ordered {
+        Some(OrderOpened { line, profile, attributes: common, .. }) => {
+            for (name, value) in common {
+                attributes.entry(name).or_insert(value);
+            }
+            (Some(line), profile)
+        }
+        None => (None, None),
+    };
+    let line = line.or_else(|| principal.line.clone()).or(ordered_line).ok_or_else(|| {
         let detail =
-            "say on which line the unit is made: \"line\": \"…\"; only a token for one line may leave it out";
+            "say on which line the unit is made: \"line\": \"…\"; only a token for one line, or an order, makes up for it";
         unprocessable("line-required", detail.to_owned())
     })?;
-    if !floor.lines.iter().any(|known| known.id == line) {
+    let Some(found) = floor.lines.iter().find(|known| known.id == line) else {
         let known: Vec<_> = floor.lines.iter().map(|known| known.id.as_str()).collect();
         let detail = format!(
             "there is no line '{}' here, only {}; see [[line]] in the configuration",
@@ -170,19 +186,19 @@ fn check(floor: &Shared, principal: &Principal, wish: Wish) -> Result<(Asked, Op
             known.join(", ")
         );
         return Err(unprocessable("line-unknown", detail));
-    }
+    };
     if !principal.may_use(&line) {
         let own = principal.line.as_deref().unwrap_or_default();
         let detail = format!("this token is for line {own}; use one for line {}", line);
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }
-    let named = match (wished, csr.as_ref().and_then(|csr| csr.common_name.as_deref())) {
+    let unit = match (wished, csr.as_ref().and_then(|csr| csr.common_name.as_deref())) {
         (Some(id), _) => Some(id),
         (None, Some(name)) => Some(id(name)?),
         (None, None) => None,
     };
     let key_sha256 = csr.as_ref().map(|csr| sha256(&csr.spki));
-    let (id, idempotency) = match named {
+    let (id, idempotency) = match unit {
         Some(id) => (id, None),
         None => {
             let key = idempotency_key.ok_or_else(|| {
@@ -190,7 +206,10 @@ fn check(floor: &Shared, principal: &Principal, wish: Wish) -> Result<(Asked, Op
                               it is how a repeat finds its unit";
                 Problem::new(StatusCode::BAD_REQUEST, "idempotency-key-required", detail)
             })?;
-            let asked = json!([line, station, attributes, key_sha256]);
+            let mut asked = vec![json!(line), json!(station), json!(attributes), json!(key_sha256)];
+            asked.extend(order.as_ref().map(|order| json!({ "order": order })));
+            asked.extend(named.as_ref().map(|profile| json!({ "profile": profile })));
+            let asked = Value::Array(asked);
             let idempotency = Idempotency {
                 key: sha256(format!("{}\n{key}", principal.scope()).as_bytes()),
                 request: sha256(asked.to_string().as_bytes()),
@@ -200,24 +219,20 @@ fn check(floor: &Shared, principal: &Principal, wish: Wish) -> Result<(Asked, Op
         }
     };
     let station = station.or_else(|| principal.station.clone());
-    let asked = Asked { id, line, station, attributes, key_sha256, idempotency };
-    Ok((asked, csr))
-}
-
-/// Makes a key for a device that cannot. It exists in the answer and nowhere else.
-fn make_key() -> Result<(Vec<u8>, Zeroizing<Vec<u8>>), Problem> {
-    let internal = |_| Problem::internal();
-    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
-        .map_err(internal)?;
-    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, document.as_ref())
-        .map_err(|_| Problem::internal())?;
-    // SubjectPublicKeyInfo of a P-256 key (RFC 5480): a fixed head and the uncompressed point.
-    const HEAD: [u8; 26] = [
-        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
-        0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-    ];
-    let spki = [&HEAD[..], pair.public_key().as_ref()].concat();
-    Ok((spki, Zeroizing::new(document.as_ref().to_vec())))
+    let profile = named.clone().or(ordered_profile).or_else(|| found.profile.clone());
+    let asked = Asked {
+        id,
+        line,
+        station,
+        attributes,
+        key_sha256,
+        idempotency,
+        profile: named,
+        order,
+        order_required: floor.orders == Orders::Required,
+        at: floor.clock.latest(),
+    };
+    Ok(Checked { asked, csr, profile: profile.unwrap_or_else(|| DEFAULT.to_owned()) })
 }
 
 fn problem(floor: &Shared, why: Refusal) -> Problem {
@@ -226,6 +241,8 @@ fn problem(floor: &Shared, why: Refusal) -> Problem {
         Refusal::UnitExists => Problem::new(StatusCode::CONFLICT, "unit-exists", detail),
         Refusal::Lost(_) => Problem::new(StatusCode::CONFLICT, "unit-lost", detail),
         Refusal::Fenced(fence) => fence.problem(),
+        Refusal::Scrapped => Problem::new(StatusCode::CONFLICT, "unit-scrapped", detail),
+        Refusal::Order(why) => why.problem(),
         Refusal::KeyInUse(_) => Problem::new(StatusCode::CONFLICT, "key-in-use", detail),
         Refusal::Differs { field } => {
             Problem::new(StatusCode::CONFLICT, "differs", detail).with("field", field)

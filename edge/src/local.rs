@@ -30,6 +30,7 @@ use crate::{
     clock::{Acceptance, ClockAccepted, ClockView, accept},
     event::Reconciled,
     http::{Shared, Status, clock_view, now, refused, status_now, unreadable},
+    order::{self, Closed, OrderOpened, OrderRecord},
     reconcile::{self, Comparison, Order},
     stations::{self, Enrolled, NewStation},
 };
@@ -93,6 +94,9 @@ impl Local {
             .route("/clock/accept", post(accept_clock))
             .route("/stations", get(list_stations).post(enroll_station))
             .route("/stations/{name}", delete(revoke_station))
+            .route("/orders", get(orders).post(open_order))
+            .route("/orders/{number}", get(show_order))
+            .route("/orders/{number}/close", post(close_order))
             .with_state(floor);
         Ok(Self { listener, path: path.to_owned(), router })
     }
@@ -318,4 +322,38 @@ async fn revoke_station(
 ) -> Result<StatusCode, Problem> {
     stations::revoke(&floor, caller.actor()?, name).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn orders(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<Json<Vec<OrderRecord>>, Problem> {
+    caller.actor()?;
+    order::list(&floor, None, usize::MAX).map(Json)
+}
+
+async fn open_order(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Json(order): Json<OrderOpened>,
+) -> Result<(StatusCode, Json<OrderRecord>), Problem> {
+    let (status, record) = order::open(&floor, caller.actor()?, order).await?;
+    Ok((status, Json(record)))
+}
+
+async fn show_order(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    UrlPath(number): UrlPath<String>,
+) -> Result<Json<OrderRecord>, Problem> {
+    caller.actor()?;
+    order::show(&floor, &number).map(Json)
+}
+
+async fn close_order(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    UrlPath(number): UrlPath<String>,
+) -> Result<Json<Closed>, Problem> {
+    order::close(&floor, caller.actor()?, &number).await.map(Json)
 }

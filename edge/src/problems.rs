@@ -117,6 +117,24 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "Try again when it can be reached, or: edge reconcile --accept-gap REASON --window FROM/UNTIL.",
     ),
     row(
+        "crl-too-long",
+        &[503],
+        "More certificates of this issuing CA are revoked than a list holds (100,000), and one that leaves some out would be a lie.",
+        "Have another issuing CA take over (edge ca rotate): its list begins empty.",
+    ),
+    later(
+        "crl-unavailable",
+        &[503],
+        "There is no list of revoked certificates of this issuing CA right now: the box was restored and is not reconciled, or the key of a CA that gave way does not open.",
+        "Read the log of the appliance; put back the key that it names, or reconcile the box.",
+    ),
+    row(
+        "crl-unknown",
+        &[404],
+        "No issuing CA of this box is known by what the address ends with.",
+        "End it with the first 16 digits of the SHA-256 of the CA's certificate; see: edge ca status.",
+    ),
+    row(
         "csr-cn-differs",
         &[422],
         "The common name in the csr is not the id of the request.",
@@ -181,6 +199,13 @@ pub(crate) const PROBLEMS: &[Known] = &[
         &[409],
         "The unit was issued with another line or other attributes; the member field says which.",
         "Ask with the same values, or use another id.",
+    ),
+    row("ends-invalid", &[422], "The order would have ended already.", "Choose a later end."),
+    later(
+        "evidence-failed",
+        &[503],
+        "The order is closed, but its evidence could not be written.",
+        "Close it again to have it written; the log of the appliance says what was in the way.",
     ),
     row("expired", &[422], "The token would have expired already.", "Choose a later end."),
     row(
@@ -251,6 +276,12 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "Give every unit a key of its own; see that the image of the line carries none.",
     ),
     row(
+        "key-unchanged",
+        &[409],
+        "The unit has, or had, this very key; a new identity needs a new key.",
+        "Make a new key on the device, and send a csr for that.",
+    ),
+    row(
         "label-unknown",
         &[404],
         "The label in the EST address names no line of this box.",
@@ -301,6 +332,48 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "Nothing is to be done.",
     ),
     row(
+        "number-invalid",
+        &[422],
+        "The number of the order cannot be the name of a file: 1 to 64 letters, digits, '-', '_' and '.', of which the first is a letter or a digit.",
+        "Choose another number.",
+    ),
+    row(
+        "order-closed",
+        &[409],
+        "The order was closed, or has ended; nothing is issued under it any more.",
+        "Ask for the number of the present order.",
+    ),
+    row(
+        "order-exists",
+        &[409],
+        "There is another order of this number, and numbers are never given twice.",
+        "Choose another number, or open it exactly as it was opened.",
+    ),
+    row(
+        "order-full",
+        &[409],
+        "As many units as the order is for were issued under it.",
+        "Ask for the number of the next order.",
+    ),
+    row(
+        "order-line",
+        &[409],
+        "The order is for another line.",
+        "Use it on its line, or ask for the order of this one.",
+    ),
+    row(
+        "order-required",
+        &[422],
+        "This appliance issues only under a production order (orders = \"required\" in the configuration).",
+        "Name the order in the request, as order.",
+    ),
+    row(
+        "order-unknown",
+        &[404, 422],
+        "There is no production order of this number here.",
+        "See: edge order ls. Open it with: edge order open.",
+    ),
+    row(
         "profile-unknown",
         &[422],
         "There is no profile of this name here.",
@@ -312,6 +385,7 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "The certificate that was sent does not prove the possession of the CA's key.",
         "Run edge ca prove with the key of this box's root.",
     ),
+    row("quantity-invalid", &[422], "An order is for at least one unit.", "Say how many."),
     row(
         "query-unexpected",
         &[400],
@@ -324,11 +398,24 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "A reason is missing, or is too long.",
         "Say why in a sentence; it stands in the journal.",
     ),
+    row("reason-too-long", &[422], "The reason is longer than 500 characters.", "Say it shorter."),
+    row(
+        "reason-unknown",
+        &[422],
+        "A rekey has one reason: the reply was lost.",
+        "Send the reason reply-lost; for any other there is rework.",
+    ),
     row(
         "reconcile-required",
         &[503],
         "This box was restored from a backup and does not know yet what it issued after that.",
         "Run: edge reconcile.",
+    ),
+    row(
+        "rekey-too-late",
+        &[409],
+        "The unit has been announced, or is held, so the reply was not lost.",
+        "Have a supervisor rework it.",
     ),
     row("station-unknown", &[404], "There is no station of this name.", "See: edge station ls."),
     later("stopping", &[503], "The appliance is being stopped.", "Ask again in a moment."),
@@ -365,6 +452,12 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "There is no token, or it is unknown, revoked or expired.",
         "Send Authorization: Bearer edge_…; an administrator makes one with: edge token new.",
     ),
+    later(
+        "unit-changed",
+        &[409],
+        "Somebody else changed the unit at the same time.",
+        "Look at the unit, then ask again.",
+    ),
     row(
         "unit-exists",
         &[409],
@@ -376,6 +469,12 @@ pub(crate) const PROBLEMS: &[Known] = &[
         &[409],
         "A unit of this id was issued before this box was restored from a backup that lacks it.",
         "Use another id.",
+    ),
+    row(
+        "unit-scrapped",
+        &[403, 409],
+        "The unit was scrapped: its certificates are revoked, and its id is never issued again.",
+        "Give the device another id.",
     ),
     row(
         "unit-unknown",

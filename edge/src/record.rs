@@ -38,6 +38,7 @@ impl EdgeEvent {
     pub(crate) fn unit(&self) -> Option<&RegistrationId> {
         match self {
             Self::UnitIssued(unit) => Some(&unit.id),
+            Self::UnitScrapped(unit) => Some(&unit.id),
             Self::Cloud(CloudEvent::Accepted { id, .. } | CloudEvent::Held { id, .. }) => Some(id),
             Self::Cloud(CloudEvent::LinkChanged { .. } | CloudEvent::Superseded { .. })
             | Self::BoxNamed { .. }
@@ -53,6 +54,16 @@ impl EdgeEvent {
             | Self::CaProved(_)
             | Self::StationEnrolled(_)
             | Self::StationRevoked { .. } => None,
+            Self::OrderOpened(_) | Self::OrderClosed(_) | Self::CrlIssued(_) => None,
+        }
+    }
+
+    /// The production order that it is about, other than by a unit.
+    pub(crate) fn order(&self) -> Option<&str> {
+        match self {
+            Self::OrderOpened(order) => Some(&order.number),
+            Self::OrderClosed(order) => Some(&order.number),
+            _ => None,
         }
     }
 
@@ -82,9 +93,22 @@ impl EdgeEvent {
             }
             Self::StationRevoked { name } => format!("station {name} revoked"),
             Self::UnitIssued(unit) => format!(
-                "{} issued on {}, pass {}, serial {}, sha256 {}",
-                unit.id, unit.line, unit.epoch, unit.serial, unit.sha256
+                "{} issued on {}, pass {}, serial {}, sha256 {}{}",
+                unit.id,
+                unit.line,
+                unit.epoch,
+                unit.serial,
+                unit.sha256,
+                unit.again.as_ref().map(|again| format!(": {}", again.reason)).unwrap_or_default()
             ),
+            Self::UnitScrapped(unit) => format!("{} scrapped: {}", unit.id, unit.reason),
+            Self::OrderOpened(order) => {
+                format!("order {} opened: {} units on {}", order.number, order.quantity, order.line)
+            }
+            Self::OrderClosed(order) => format!("order {} closed: {} units", order.number, order.issued),
+            Self::CrlIssued(list) => {
+                format!("list {} of revoked certificates signed: {} entries", list.number, list.entries)
+            }
             Self::Cloud(CloudEvent::Accepted { id, epoch }) => format!("{id} is in the cloud, pass {epoch}"),
             Self::Cloud(CloudEvent::Held { id, epoch, why }) => {
                 format!("{id} held, pass {epoch}: {} ({})", why.detail, why.code)

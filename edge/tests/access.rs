@@ -4,48 +4,57 @@
 mod support;
 
 use edge::{ROUTES, access::Role};
-use reqwest::{Certificate, Client, Identity, Method};
+use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use support::{Dial, Running};
 use time::{Duration, format_description::well_known::Rfc3339};
 
 /// The columns of [`MATRIX`]: how somebody may call, in this order.
-///
-/// A station certificate is a column here as soon as there is one: `u` for one that was enrolled, `w` for a withdrawn one.
 const CALLERS: &str = "\
     - no token, ? a made-up one, S station, V supervisor, Q quality, D display, A admin, o a station of line L2,\
-    r a revoked supervisor, x an expired supervisor, d a device's certificate, f a foreign certificate that calls itself\
-    like the first administrator";
+    r a revoked supervisor, x an expired supervisor, u a station's certificate, n one of a station of line L2,\
+    w one of a station that was revoked, d a device's certificate, z one of a device that was scrapped,\
+    f a foreign certificate that calls itself like the first administrator";
 
 /// What each caller meets on each route: `.` passes, 1 is 401, 3 is 403, 4 is 404.
 const MATRIX: &[(&str, &str, &str)] = &[
-    // -?SVQDAorxdf
-    ("GET", "/livez", "............"),
-    ("GET", "/readyz", "............"),
-    ("GET", "/pair", "............"),
-    ("POST", "/pair", "............"),
-    ("GET", "/assets/{name}", "............"),
-    ("GET", "/", "............"),
-    ("GET", "/openapi.json", "............"),
-    ("GET", "/board", "11......1111"),
-    ("GET", "/v1/feed", "11......1111"),
-    ("GET", "/v1/status", "11......1111"),
-    ("GET", "/v1/ca", "11......1111"),
-    ("GET", "/v1/units", "11...3..1111"),
-    ("GET", "/v1/units/{id}", "11...3.41111"),
-    ("POST", "/v1/units", "11..33331111"),
-    ("GET", "/.well-known/est/cacerts", "............"),
-    ("GET", "/.well-known/est/{label}/cacerts", "............"),
-    ("GET", "/.well-known/est/csrattrs", "............"),
-    ("GET", "/.well-known/est/{label}/csrattrs", "............"),
-    ("POST", "/.well-known/est/simpleenroll", "11..333.1111"),
-    ("POST", "/.well-known/est/{label}/simpleenroll", "11..333.1111"),
-    ("POST", "/.well-known/est/simplereenroll", "1133333311.1"),
-    ("POST", "/.well-known/est/{label}/simplereenroll", "1133333311.1"),
-    ("POST", "/.well-known/est/serverkeygen", "11..333.1111"),
-    ("POST", "/.well-known/est/{label}/serverkeygen", "11..333.1111"),
-    ("GET", "/createleaf", "11..333.1111"),
-    ("GET", "/verify", "113333.31111"),
+    // -?SVQDAorxunwdzf
+    ("GET", "/livez", "................"),
+    ("GET", "/readyz", "................"),
+    ("GET", "/pair", "................"),
+    ("POST", "/pair", "................"),
+    ("GET", "/assets/{name}", "................"),
+    ("GET", "/", "................"),
+    ("GET", "/openapi.json", "................"),
+    ("GET", "/crl", "................"),
+    ("GET", "/crl/{issuer}", "................"),
+    ("GET", "/board", "11......11..1111"),
+    ("GET", "/v1/feed", "11......11..1111"),
+    ("GET", "/v1/status", "11......11..1111"),
+    ("GET", "/v1/ca", "11......11..1111"),
+    ("GET", "/v1/units", "11...3..11..1111"),
+    ("GET", "/v1/units/{id}", "11...3.411.41111"),
+    ("GET", "/v1/units/{id}/events", "11...3.411.41111"),
+    ("POST", "/v1/units", "11..333311.31111"),
+    ("POST", "/v1/units/{id}/rework", "113.333311331111"),
+    ("POST", "/v1/units/{id}/rekey", "11..333411341111"),
+    ("POST", "/v1/units/{id}/scrap", "113..33311331111"),
+    ("GET", "/v1/orders", "11...3..11..1111"),
+    ("GET", "/v1/orders/{number}", "11...3.311.31111"),
+    ("POST", "/v1/orders", "113.33.311331111"),
+    ("POST", "/v1/orders/{number}/close", "113.33.311331111"),
+    ("GET", "/.well-known/est/cacerts", "................"),
+    ("GET", "/.well-known/est/{label}/cacerts", "................"),
+    ("GET", "/.well-known/est/csrattrs", "................"),
+    ("GET", "/.well-known/est/{label}/csrattrs", "................"),
+    ("POST", "/.well-known/est/simpleenroll", "11..333.11..1111"),
+    ("POST", "/.well-known/est/{label}/simpleenroll", "11..333.11..1111"),
+    ("POST", "/.well-known/est/simplereenroll", "1133333311111.31"),
+    ("POST", "/.well-known/est/{label}/simplereenroll", "1133333311111.31"),
+    ("POST", "/.well-known/est/serverkeygen", "11..333.11..1111"),
+    ("POST", "/.well-known/est/{label}/serverkeygen", "11..333.11..1111"),
+    ("GET", "/createleaf", "11..333.11111111"),
+    ("GET", "/verify", "113333.311111111"),
 ];
 
 /// Somebody who calls.
@@ -56,15 +65,22 @@ struct Caller {
 }
 
 impl Caller {
-    /// How a call about the unit `a` of line L1 ends, as a letter of the matrix.
-    async fn calls(&self, edge: &Running, method: &str, path: &str, unit: &Value) -> char {
-        let path = path.replace("{id}", "a").replace("{name}", "board.css").replace("{label}", "L1");
+    /// How a call about what [`World`] has ends, as a letter of the matrix.
+    async fn calls(&self, edge: &Running, method: &str, route: &str, world: &World) -> char {
+        let path = route.replace("{id}", "a").replace("{name}", "board.css").replace("{label}", "L1");
+        let path = path.replace("{number}", "A-1").replace("{issuer}", &world.issuer);
         let mut request = self.client.request(method.parse().unwrap(), edge.url(&path));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
         if method == "POST" {
-            request = request.json(if path == "/v1/units" { unit } else { &Value::Null });
+            request = request.json(&match route {
+                "/v1/units" => world.unit.clone(),
+                "/v1/orders" => world.order.clone(),
+                "/v1/units/{id}/rekey" => json!({ "reason": "reply-lost" }),
+                "/v1/units/{id}/rework" | "/v1/units/{id}/scrap" => json!({ "reason": "board swapped" }),
+                _ => Value::Null,
+            });
         }
         match request.send().await.unwrap().status().as_u16() {
             401 => '1',
@@ -76,18 +92,18 @@ impl Caller {
     }
 }
 
-fn with_certificate(edge: &Running, certificate: &str, key: &str) -> Client {
-    let root = std::fs::read(edge.dir.path().join("box/root.pem")).unwrap();
-    Client::builder()
-        .tls_certs_only([Certificate::from_pem(&root).unwrap()])
-        .identity(Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap())
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .unwrap()
+/// What the calls are about.
+struct World {
+    /// The request that issued the unit `a` of line L1.
+    unit: Value,
+    /// The request that opened the order `A-1` of that line.
+    order: Value,
+    /// How the address of the list of the issuing CA ends.
+    issuer: String,
 }
 
-/// Every caller, in the order of [`CALLERS`], and the request that issued the unit `a`.
-async fn callers(edge: &Running, dial: &Dial) -> (Vec<Caller>, Value) {
+/// Every caller, in the order of [`CALLERS`], and what they call about.
+async fn callers(edge: &Running, dial: &Dial) -> (Vec<Caller>, World) {
     let mut callers = Vec::new();
     let mut add =
         |letter, token: Option<String>, client: Client| callers.push(Caller { letter, client, token });
@@ -110,24 +126,35 @@ async fn callers(edge: &Running, dial: &Dial) -> (Vec<Caller>, Value) {
     let short = json!({ "name": "short", "role": "supervisor", "expires": end });
     add('x', Some(edge.token(short).await), plain());
     dial.pass(Duration::hours(2));
+    for (letter, name, line) in [('u', "press-1", "L1"), ('n', "press-2", "L2"), ('w', "press-3", "L1")] {
+        add(letter, None, edge.station(name, line, Duration::days(365)).await.2);
+    }
+    assert_eq!(edge.local(Method::DELETE, "/stations/press-3", None).await.0, 204);
     let unit = json!({ "id": "a", "csr": support::csr("a"), "line": "L1" });
     assert_eq!(edge.issue(&supervisor, &unit).await.0, 201);
-    let (_, device) = edge.issue(&supervisor, &json!({ "id": "device", "line": "L1" })).await;
-    let text = |name: &str| device[name].as_str().unwrap().to_owned();
-    add('d', None, with_certificate(edge, &text("certificate"), &text("private_key")));
+    for (letter, id) in [('d', "device"), ('z', "scrapped")] {
+        let (_, device) = edge.issue(&supervisor, &json!({ "id": id, "line": "L1" })).await;
+        let text = |name: &str| device[name].as_str().unwrap();
+        add(letter, None, edge.client_with(text("certificate"), text("private_key")));
+    }
+    let burnt = edge.ask(&supervisor, "/v1/units/scrapped/scrap", json!({ "reason": "burnt" })).await;
+    assert_eq!(burnt.0, 200);
     let rcgen::CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(vec!["first-admin".to_owned()]).unwrap();
-    add('f', None, with_certificate(edge, &cert.pem(), &signing_key.serialize_pem()));
-    (callers, unit)
+    add('f', None, edge.client_with(&cert.pem(), &signing_key.serialize_pem()));
+    let order = json!({ "number": "A-1", "quantity": 5, "line": "L1" });
+    assert_eq!(edge.ask(&supervisor, "/v1/orders", order.clone()).await.0, 201);
+    (callers, World { unit, order, issuer: edge.issuer()[..16].to_owned() })
 }
 
 #[tokio::test]
 async fn every_route_admits_whom_the_matrix_names_and_nobody_else() {
     let dial = Dial::new();
     let edge = Running::start_with("legacy_api = true", dial.source()).await;
-    let (callers, unit) = callers(&edge, &dial).await;
+    let (callers, world) = callers(&edge, &dial).await;
+    edge.crl("", |_| true).await;
     let letters: String = callers.iter().map(|caller| caller.letter).collect();
-    assert_eq!(letters, "-?SVQDAorxdf");
+    assert_eq!(letters, "-?SVQDAorxunwdzf");
     for letter in letters.chars() {
         assert!(CALLERS.contains(&format!("{letter} ")), "{letter} is not told");
     }
@@ -137,7 +164,7 @@ async fn every_route_admits_whom_the_matrix_names_and_nobody_else() {
         let expected = row.map_or("it has no row", |row| row.2);
         let mut found = String::new();
         for caller in &callers {
-            found.push(caller.calls(&edge, route.method, route.path, &unit).await);
+            found.push(caller.calls(&edge, route.method, route.path, &world).await);
         }
         if found != expected {
             wrong.push(format!("{} {}: expected {expected}, found {found}", route.method, route.path));

@@ -4,15 +4,16 @@
 mod support;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use cloud_sync::{State, Want};
 use cms::{cert::CertificateChoices, content_info::ContentInfo, signed_data::SignedData};
 use rcgen::{CertificateParams, DnType, KeyPair, SanType};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
-use support::{Dial, Running, answer, csr, csr_for, csr_with, self_signed};
+use support::{Dial, Running, answer, check_rebuild, csr, csr_for, csr_with, open_ledger, self_signed};
 use x509_cert::der::{Decode, Encode};
 use x509_parser::{
     pem::parse_x509_pem,
-    prelude::{FromDer, X509Certificate},
+    prelude::{CertificateRevocationList, FromDer, X509Certificate},
 };
 
 const CERTS_ONLY: &str = "application/pkcs7-mime; smime-type=certs-only";
@@ -274,7 +275,7 @@ async fn a_unit_renews_with_the_certificate_that_it_has_and_with_no_other() {
     let superseded = bench.reenroll(&client, &request(&third));
     bench.refuses("a superseded certificate", superseded, 403, "certificate-superseded").await;
     let client = bench.edge.client_with(&second, &next.serialize_pem());
-    bench.refuses("an earlier key", bench.reenroll(&client, &request(&key)), 409, "key-in-use").await;
+    bench.refuses("an earlier key", bench.reenroll(&client, &request(&key)), 409, "key-unchanged").await;
 
     let (_, listed) = bench.edge.get(&bench.token, "/v1/units").await;
     assert_eq!(listed["units"].as_array().unwrap().len(), 2, "a later pass is no other unit: {listed}");
@@ -285,6 +286,34 @@ async fn a_unit_renews_with_the_certificate_that_it_has_and_with_no_other() {
     let bench = Bench { edge: bench.edge.restart().await, ..bench };
     let client = bench.edge.client_with(&second, &next.serialize_pem());
     assert_eq!(one(bench.reenroll(&client, &request(&next)).send().await.unwrap()).await, second);
+}
+
+#[tokio::test]
+async fn a_renewal_replaces_what_the_cloud_has_and_then_the_former_certificate_is_revoked() {
+    let mut bench = Bench::start("").await;
+    let (key, former, _) = bench.unit("gw-01").await;
+    bench.edge = bench.edge.told(&[("gw-01", 1)]).await;
+    let supervisor = bench.edge.role("supervisor").await;
+    let client = bench.edge.client_with(&former, &key.serialize_pem());
+    one(bench.reenroll(&client, &csr("gw-01")).send().await.unwrap()).await;
+    let (_, page) = bench.edge.get(&supervisor, "/v1/units/gw-01/events").await;
+    let kinds: Vec<_> = page["events"].as_array().unwrap().iter().map(|event| &event["kind"]).collect();
+    assert_eq!(kinds, ["issued", "in-cloud", "renewed"]);
+    assert_eq!(page["events"][2]["actor"], "unit:gw-01");
+    bench.edge.crl("", |list| list.iter_revoked_certificates().count() == 0).await;
+    let (dir, admin) = bench.edge.stop().await;
+    let ledger = open_ledger(&dir);
+    let standing = cloud_sync::books::committed(&ledger, &"gw-01".parse().unwrap()).unwrap().unwrap();
+    assert_eq!(standing.state, State::Waiting { want: Want::Replace, epoch: 2 });
+    ledger.close().await;
+    let edge = Running::start_in(dir, admin).told(&[("gw-01", 2)]).await;
+    let list = edge.crl("", |list| list.iter_revoked_certificates().count() == 1).await;
+    let (_, list) = CertificateRevocationList::from_der(&list).unwrap();
+    let (_, former) = parse_x509_pem(former.as_bytes()).unwrap();
+    let (_, former) = X509Certificate::from_der(&former.contents).unwrap();
+    let revoked = list.iter_revoked_certificates().next().unwrap();
+    assert_eq!(revoked.raw_serial(), former.raw_serial());
+    check_rebuild(&edge.stop().await.0).await;
 }
 
 #[tokio::test]

@@ -6,17 +6,11 @@ mod support;
 use std::collections::HashSet;
 
 use serde_json::{Value, json};
-use support::{Running, answer, csr};
+use support::{Running, answer, csr, problem};
 use x509_parser::{
     pem::parse_x509_pem,
     prelude::{FromDer, X509Certificate},
 };
-
-fn problem((status, body): &(u16, Value)) -> (u16, &str) {
-    assert_eq!(body["status"], *status, "{body}");
-    assert!(body["detail"].as_str().is_some_and(|detail| detail.len() > 30), "says what to do: {body}");
-    (*status, body["code"].as_str().unwrap())
-}
 
 #[tokio::test]
 async fn a_repeat_gets_the_same_certificate_also_after_a_restart() {

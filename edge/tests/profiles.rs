@@ -7,7 +7,7 @@ use std::fs;
 
 use edge::{Appliance, StartError};
 use serde_json::{Value, json};
-use support::{FLOOR, Running, csr, csr_of, passphrase};
+use support::{FLOOR, Running, csr, csr_of, passphrase, problem};
 use x509_parser::{
     pem::parse_x509_pem,
     prelude::{FromDer, GeneralName, X509Certificate},
@@ -56,6 +56,48 @@ async fn a_line_issues_with_its_profile_and_the_others_with_the_default() {
 }
 
 #[tokio::test]
+async fn a_request_goes_before_its_order_and_an_order_before_its_line() {
+    let more = "[profile.meter]\nvalidity = '1y'\n[profile.gateway]\nvalidity = '2y'\n[profile.probe]\nvalidity = '3y'\n\
+                [[line]]\nid = \"L3\"\nprofile = \"meter\"\n";
+    let edge = Running::start_ending(more).await;
+    let token = edge.role("supervisor").await;
+    let open = json!({ "number": "A-1", "quantity": 9, "line": "L3", "profile": "gateway" });
+    assert_eq!(edge.ask(&token, "/v1/orders", open.clone()).await.0, 201);
+    let mut unknown = open;
+    unknown["profile"] = json!("gold");
+    assert_eq!(problem(&edge.ask(&token, "/v1/orders", unknown).await), (422, "profile-unknown"));
+    let ask = |id: &str, more: Value| {
+        let mut asked = json!({ "id": id, "csr": csr(id), "line": "L3" });
+        asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        asked
+    };
+    let (line, order) = (ask("a", json!({})), ask("b", json!({ "order": "A-1" })));
+    let request = ask("c", json!({ "order": "A-1", "profile": "probe" }));
+    for (asked, expected) in [(&line, "meter"), (&order, "gateway"), (&request, "probe")] {
+        let (status, unit) = edge.issue(&token, asked).await;
+        assert_eq!((status, &unit["profile"]), (201, &json!(expected)), "{unit}");
+        assert_eq!(edge.issue(&token, asked).await, (200, unit), "a repeat");
+        let mut other = asked.clone();
+        other["profile"] = json!("default");
+        let differs = edge.issue(&token, &other).await;
+        assert_eq!((problem(&differs), &differs.1["field"]), ((409, "differs"), &json!("profile")));
+    }
+    assert_eq!(
+        problem(&edge.issue(&token, &ask("d", json!({ "profile": "gold" }))).await),
+        (422, "profile-unknown")
+    );
+    // A further pass is of the unit's own profile, whatever its line issues with by now.
+    let (dir, admin) = edge.stop().await;
+    let later = more.replace("profile = \"meter\"", "profile = \"probe\"");
+    fs::write(dir.path().join("more.toml"), later).unwrap();
+    let edge = Running::start_in(dir, admin);
+    assert_eq!(edge.issue(&token, &line).await.1["profile"], "meter", "a repeat stays one");
+    let (status, again) = edge.ask(&token, "/v1/units/a/rework", json!({ "reason": "board swapped" })).await;
+    assert_eq!((status, &again["profile"]), (201, &json!("meter")), "{again}");
+    assert_eq!(edge.issue(&token, &ask("e", json!({}))).await.1["profile"], "probe");
+}
+
+#[tokio::test]
 async fn what_a_profile_does_not_allow_is_refused_by_the_name_of_the_rule() {
     let edge = Running::start_ending(METERS).await;
     let token = edge.role("station").await;
@@ -77,7 +119,7 @@ async fn what_a_profile_does_not_allow_is_refused_by_the_name_of_the_rule() {
 
 #[tokio::test]
 async fn a_profile_that_the_lint_refuses_does_not_start() {
-    let dir = Running::start().await.stop().await;
+    let (dir, _) = Running::start().await.stop().await;
     for (profile, rule) in [
         ("validity = '60y'", "validity-outlives-issuer"),
         ("backdate = '30d'", "validity-backdate"),

@@ -6,28 +6,21 @@ mod support;
 use rcgen::KeyPair;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
-use support::{Dial, Running, answer, csr, csr_for, now, self_signed};
-use time::{Duration, format_description::well_known::Rfc3339};
+use support::{Dial, Running, answer, csr, csr_for, self_signed};
+use time::Duration;
 use x509_parser::{
     pem::parse_x509_pem,
     prelude::{FromDer, X509Certificate},
 };
 
+/// Enrolls a station of line L1.
 async fn enroll(edge: &Running, name: &str, key: &KeyPair, life: Duration) -> (u16, Value) {
-    let expires = (now() + life).format(&Rfc3339).unwrap();
-    let csr = csr_for(key, "a name that does not count", |_| {});
-    let new = json!({ "name": name, "role": "station", "line": "L1", "expires": expires, "csr": csr });
-    edge.local(Method::POST, "/stations", Some(new)).await
+    edge.enroll(name, "L1", key, life).await
 }
 
 /// A station of line L1, as a client that shows its certificate.
 async fn station(edge: &Running, name: &str, life: Duration) -> (KeyPair, String, Client) {
-    let key = KeyPair::generate().unwrap();
-    let (status, body) = enroll(edge, name, &key, life).await;
-    assert_eq!(status, 201, "{body}");
-    let certificate = body["certificate"].as_str().unwrap().to_owned();
-    let client = edge.client_with(&certificate, &key.serialize_pem());
-    (key, certificate, client)
+    edge.station(name, "L1", life).await
 }
 
 async fn ask(edge: &Running, client: &Client, id: &str, line: &str) -> (u16, Value) {

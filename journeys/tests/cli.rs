@@ -73,6 +73,22 @@ async fn every_command_says_what_to_do_and_ends_with_the_right_code() -> Result<
     check(&["explain", "no-such-code"], 4, "see them all")?;
     check(&["token", "revoke", "--state", state, "--name", "nobody"], 4, "no token of this name")?;
 
+    let open = ["order", "open", "PO-1", "--state", state, "--quantity", "2", "--line", "L1"];
+    check(&[&open[..], &["--attribute", "model"]].concat(), 2, "is not name=value")?;
+    check(&[&open[..], &["--line", "L1"]].concat(), 2, "cannot be used multiple times")?;
+    check(&[&open[..6], &["0", "--line", "L1"]].concat(), 2, "at least one unit")?;
+    check(&[&open[..], &["--attribute", "model=MX"]].concat(), 0, "0 of 2")?;
+    check(&open, 5, "choose another")?;
+    check(&["order", "ls", "--state", state], 0, "PO-1")?;
+    check(&["order", "show", "PO-1", "--state", state], 0, "model = MX")?;
+    check(&["order", "show", "PO-9", "--state", state], 4, "edge order ls")?;
+    let order: Value =
+        serde_json::from_slice(&edge(&["order", "show", "PO-1", "--state", state, "-o", "json"])?.stdout)?;
+    ensure!(order["order"]["quantity"] == 2 && order["issued"] == 0, "{order}");
+    check(&["order", "close", "PO-1", "--state", state], 0, "evidence/PO-1.json")?;
+    check(&["order", "close", "PO-1", "--state", state], 0, "closed")?;
+    check(&["ledger", "verify", &format!("{state}/evidence/PO-1.json"), "--state", state], 0, "order PO-1")?;
+
     for (path, says) in [("/livez", "alive"), ("/readyz", "ready")] {
         let answer = floor.client.get(floor.url(path)).send().await?.text().await?;
         ensure!(answer.trim() == says, "{path}: {answer}");

@@ -20,16 +20,19 @@ async fn what_an_order_came_to_can_be_proven_on_another_machine() -> Result<()> 
     let floor = Floor::init(dir.path(), "")?;
     let daemon = floor.start()?;
     let station = floor.token("station", "bench")?;
+    for number in ["A-1", "A-2"] {
+        floor.edge(&["order", "open", number, "--quantity", "3", "--line", "L1"])?;
+    }
     for n in 0..6 {
         let order = ["A-1", "A-2"][n % 2];
-        let unit = json!({ "id": format!("gw-{n}"), "line": "L1", "attributes": { "order": order } });
+        let unit = json!({ "id": format!("gw-{n}"), "order": order });
         ensure!(floor.issue(&station, &unit).await?.0 == 201);
     }
     let evidence = dir.path().join("evidence.ndjson");
     let text = |path: &std::path::Path| path.to_str().map(str::to_owned).context("a path that is no text");
     let file = text(&evidence)?;
     // While the daemon runs, of one order.
-    ensure!(floor.edge(&["ledger", "export", "--order", "A-1", "--out", &file])?.contains("3 frames"));
+    ensure!(floor.edge(&["ledger", "export", "--order", "A-1", "--out", &file])?.contains("4 frames"));
     let shown = floor.edge(&["ledger", "show", "--unit", "GW-2"])?;
     ensure!(
         shown.lines().count() == 1 && shown.contains("token:bench") && shown.contains("gw-2 issued on L1"),
@@ -58,7 +61,7 @@ async fn what_an_order_came_to_can_be_proven_on_another_machine() -> Result<()> 
     let (root, file) = (text(&root)?, text(&copy)?);
     let verify = ["ledger", "verify", &file, "--root", &root, "--state", "/nowhere"];
     let (good, said) = code(&verify)?;
-    ensure!(good == 0 && said.contains("3 frames, 3 certificates") && said.contains("order A-1"), "{said}");
+    ensure!(good == 0 && said.contains("4 frames, 3 certificates") && said.contains("order A-1"), "{said}");
     let whole = fs::read_to_string(&copy)?;
     for (from, to) in [("gw-2", "gw-3"), ("A-1", "A-2"), ("L1", "L2")] {
         fs::write(&copy, whole.replacen(from, to, 1))?;

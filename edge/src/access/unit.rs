@@ -25,7 +25,7 @@ pub(crate) struct UnitPeer {
     pub(crate) current: bool,
 }
 
-/// Which unit shows this certificate. TLS has proved that it holds the key.
+/// Which unit shows this certificate; one that was scrapped is refused. TLS has proved that it holds the key.
 ///
 /// The current one is known by its thumbprint. One of an earlier pass is recognised by the issuing CA's signature and
 /// by its key, which stays the unit's for ever; it is good for nothing but to hear an answer again that was lost.
@@ -56,6 +56,10 @@ pub(crate) fn unit_of(
         if owner.as_ref() != Some(&id) || !is_ours(floor, &parsed)? {
             return Err(strange());
         }
+    }
+    if unit.scrapped {
+        let detail = "this unit was scrapped: its certificates are revoked, and it gets no other; give the device another id";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "unit-scrapped", detail));
     }
     Ok(UnitPeer { unit, certificate: certificate.clone(), current })
 }

@@ -49,6 +49,11 @@ impl Chain {
         sha256(self.issuing())
     }
 
+    /// When the issuing CA ends; `None` if that cannot be read.
+    pub(crate) fn ends(&self) -> Option<OffsetDateTime> {
+        Some(parse(self.issuing()).ok()?.validity().not_after.to_datetime())
+    }
+
     /// All of it, DER.
     pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
         &self.0

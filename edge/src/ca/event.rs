@@ -68,7 +68,7 @@ pub(crate) fn installed(changes: &mut Changes<'_>, event: &CaInstalled) {
 }
 
 /// The issuing CA that the journal says is at work, if it ever took over from another.
-pub(super) fn current(ledger: &Ledger<EdgeEvent>) -> Result<Option<CaChain>, ReadError> {
+pub(crate) fn current(ledger: &Ledger<EdgeEvent>) -> Result<Option<CaChain>, ReadError> {
     let current: Option<String> = ledger.get(CURRENT)?;
     current.map_or(Ok(None), |sha256| ledger.get(&key(&sha256)))
 }

@@ -18,6 +18,7 @@ use x509_parser::prelude::{FromDer, X509CertificationRequest};
 use super::{
     CaInstalled, Chain, Issuing, Keyring, Origin,
     event::{current, current_in},
+    issuing::former,
 };
 use crate::{EdgeEvent, StartError, http::refused, pki, state_dir::StateDir};
 
@@ -141,7 +142,7 @@ pub(crate) async fn install(
 
 /// Keeps certificates and key of the CA that gives way: it still signs what revokes its own.
 fn keep(state: &StateDir, chain: &Chain, with_key: bool) -> Result<(), KeyError> {
-    let name = format!("issuing-{}", &chain.sha256()[..16]);
+    let name = former(chain);
     write_private(&state.certificate(&name), chain.pem().as_bytes())?;
     if with_key && !state.key(&name).exists() {
         create_private(&state.key(&name), &keys::read_private(&state.key("issuing"))?)?;

@@ -77,6 +77,18 @@ impl Issuing {
         Ok(Active { issuer: issuer.map_err(|error| error.to_string())?, chain })
     }
 
+    /// Opens the key of an issuing CA that gave way: what it has signed is revoked with it, and with no other.
+    pub(crate) fn former_key(&self, chain: &Chain) -> Result<Box<dyn keys::SigningKey>, String> {
+        let path = self.state.key(&former(chain));
+        let spki = public_key(chain.issuing())?;
+        let key = self.keyring.open_former(&path, &spki).map_err(|error| error.to_string())?;
+        if key.public_key_der() == spki {
+            Ok(key)
+        } else {
+            Err(format!("{} holds the key of another CA; restore it from a backup", path.display()))
+        }
+    }
+
     pub(super) fn take_over(&self, next: Active) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
     }
@@ -90,6 +102,14 @@ impl Issuing {
         // One that never took over from another has no record: then it is the first, and still at work.
         Ok(known(ledger, issuer)?.map_or_else(|| current.chain.served(), |chain| chain.served()))
     }
+}
+
+/// So many digits of an issuing CA's SHA-256 name its files once it gave way, and the address of its list.
+pub(crate) const SHORT: usize = 16;
+
+/// The name of the files of an issuing CA that gave way.
+pub(super) fn former(chain: &Chain) -> String {
+    format!("issuing-{}", &chain.sha256()[..SHORT])
 }
 
 /// The public key in a certificate, DER `SubjectPublicKeyInfo`.

@@ -68,6 +68,15 @@ impl Keyring {
         }
     }
 
+    /// Opens the key of an issuing CA that gave way: from the file `path` if it was kept there, else from the token.
+    pub(super) fn open_former(&self, path: &Path, spki: &[u8]) -> Result<Box<dyn SigningKey>, KeyError> {
+        if path.exists() {
+            Ok(Box::new(EncryptedKey::open(path, &self.passphrase)?))
+        } else {
+            self.open(path, spki)
+        }
+    }
+
     /// Opens the key of an issuing CA: the one in the token whose public half is `spki`, or what is in the file `path`.
     pub(super) fn open(&self, path: &Path, spki: &[u8]) -> Result<Box<dyn SigningKey>, KeyError> {
         match &self.token {

@@ -21,9 +21,9 @@ pub use event::{CaChain, CaInstalled, CaProved, Origin};
 pub use keyring::CaToken;
 
 pub(crate) use chain::Chain;
-pub(crate) use event::{all, installed, known};
+pub(crate) use event::{all, current as recorded, installed, known};
 pub(crate) use install::{install, request, settle};
-pub(crate) use issuing::{Issuing, public_key};
+pub(crate) use issuing::{Issuing, SHORT, public_key};
 pub(crate) use keyring::Keyring;
 pub(crate) use list::{Listed, list, previous};
 pub(crate) use prove::{Code, prove, record};

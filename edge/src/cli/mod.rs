@@ -9,6 +9,7 @@ mod explain;
 mod export;
 mod init;
 mod ledger;
+mod order;
 mod reconcile;
 mod run;
 mod say;
@@ -64,6 +65,9 @@ enum Command {
     Clock(clock::Clock),
     /// Explains the code of a problem, or lists them all.
     Explain(explain::Explain),
+    /// Opens production orders, closes them, and shows how far they are.
+    #[command(subcommand)]
+    Order(order::Order),
 }
 
 /// What a command prints, where it can.
@@ -158,6 +162,7 @@ pub async fn main() -> ExitCode {
         Command::Watch(command) => command.run().await,
         Command::Clock(command) => command.run().await,
         Command::Explain(command) => command.run(),
+        Command::Order(command) => command.run().await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -43,6 +43,12 @@ pub(super) struct IssueRequest {
     #[serde(default)]
     #[schema(value_type = Object)]
     attributes: Map<String, Value>,
+    /// The profile of its certificate; the order's without it, else the line's, else `default`.
+    #[serde(default)]
+    profile: Option<String>,
+    /// The production order that it counts for.
+    #[serde(default)]
+    order: Option<String>,
 }
 
 pub(super) async fn issue(
@@ -67,20 +73,26 @@ pub(super) async fn issue(
             .and_then(|key| key.to_str().ok())
             .filter(|key| !key.is_empty())
             .map(str::to_owned),
-        profile: None,
+        profile: request.profile,
+        order: request.order,
     };
-    match issue_unit(&floor, &principal, wish).await? {
+    told(&floor, &principal, issue_unit(&floor, &principal, wish).await?)
+}
+
+/// What whoever asked for a unit is told.
+pub(super) fn told(floor: &Shared, principal: &Principal, outcome: Outcome) -> Result<Response, Problem> {
+    match outcome {
         Outcome::Issued { unit, at, private_key } => {
-            let mut body = describe_new(&floor, &unit, at)?;
+            let mut body = describe_new(floor, &unit, at)?;
             if let Some(key) = private_key {
                 body["private_key"] = json!(pem::encode("PRIVATE KEY", &key).as_str());
             }
             let label = (&unit.id, unit.claim.generation, unit.scope.as_str());
-            Ok(answer(&floor, &principal, label, body, StatusCode::CREATED))
+            Ok(answer(floor, principal, label, body, StatusCode::CREATED))
         }
         Outcome::Again(unit) => {
             let label = (&unit.id, unit.claim_generation, unit.scope.as_str());
-            Ok(answer(&floor, &principal, label, describe(&floor, &unit)?, StatusCode::OK))
+            Ok(answer(floor, principal, label, describe(floor, &unit)?, StatusCode::OK))
         }
     }
 }

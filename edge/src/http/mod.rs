@@ -1,11 +1,14 @@
 //! The HTTPS face: every route with who may use it, in one table.
 
 mod ca;
+mod crl;
 pub(crate) mod est;
 mod health;
 mod issue;
 mod legacy;
+mod life;
 mod openapi;
+mod orders;
 mod pages;
 mod pair;
 mod status;
@@ -35,10 +38,12 @@ use crate::{
     ca::Issuing,
     claim::ClaimKey,
     clock::Clock,
-    config::LineConfig,
+    config::{LineConfig, Orders},
+    crl::Lists,
     feed,
     index::{self, BoxRecord},
     signing::Slots,
+    state_dir::StateDir,
     stations::StationCa,
 };
 
@@ -65,6 +70,11 @@ pub(crate) struct Floor {
     pub(crate) stations: StationCa,
     /// Whether the legacy face is there.
     pub(crate) legacy_api: bool,
+    pub(crate) state: StateDir,
+    /// Whether units are issued without a production order.
+    pub(crate) orders: Orders,
+    /// The lists of revoked certificates.
+    pub(crate) crl: watch::Receiver<Lists>,
 }
 
 impl Floor {
@@ -114,6 +124,7 @@ impl Face {
 
 const READ_UNITS: Access = Access::Roles(&[Role::Station, Role::Supervisor, Role::Quality, Role::Admin]);
 const ISSUE: Access = Access::Roles(&[Role::Station, Role::Supervisor]);
+const ORDER: Access = Access::Roles(&[Role::Supervisor, Role::Admin]);
 
 /// Every route of the HTTPS face.
 pub const ROUTES: &[Route] = &[
@@ -144,6 +155,16 @@ pub const ROUTES: &[Route] = &[
     post("/.well-known/est/{label}/serverkeygen", ISSUE).of(Face::Est),
     get("/createleaf", ISSUE).of(Face::Legacy),
     get("/verify", Access::Roles(&[Role::Admin])).of(Face::Legacy),
+    get("/crl", Access::Public),
+    get("/crl/{issuer}", Access::Public),
+    get("/v1/units/{id}/events", READ_UNITS),
+    post("/v1/units/{id}/rework", Access::Roles(&[Role::Supervisor])),
+    post("/v1/units/{id}/rekey", ISSUE),
+    post("/v1/units/{id}/scrap", Access::Roles(&[Role::Supervisor, Role::Quality])),
+    get("/v1/orders", READ_UNITS),
+    post("/v1/orders", ORDER),
+    get("/v1/orders/{number}", READ_UNITS),
+    post("/v1/orders/{number}/close", ORDER),
 ];
 
 const fn get(path: &'static str, access: Access) -> Route {
@@ -189,7 +210,17 @@ pub(crate) fn router(floor: Shared) -> Router {
         .on("POST", "/.well-known/est/serverkeygen", est::serverkeygen)
         .on("POST", "/.well-known/est/{label}/serverkeygen", est::serverkeygen)
         .on("GET", "/createleaf", legacy::createleaf)
-        .on("GET", "/verify", verify::verify);
+        .on("GET", "/verify", verify::verify)
+        .on("GET", "/crl", crl::list)
+        .on("GET", "/crl/{issuer}", crl::list_of)
+        .on("GET", "/v1/units/{id}/events", life::events)
+        .on("POST", "/v1/units/{id}/rework", life::rework)
+        .on("POST", "/v1/units/{id}/rekey", life::rekey)
+        .on("POST", "/v1/units/{id}/scrap", life::scrap)
+        .on("GET", "/v1/orders", orders::list)
+        .on("POST", "/v1/orders", orders::open)
+        .on("GET", "/v1/orders/{number}", orders::show)
+        .on("POST", "/v1/orders/{number}/close", orders::close);
     assert_eq!(faces.served, ROUTES.len(), "every row of the route table has a handler");
     security_headers(faces.router.with_state(floor))
 }

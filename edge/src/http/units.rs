@@ -23,7 +23,7 @@ use crate::{
     access::Principal,
     event::UnitIssued,
     index::{self, Unit},
-    pem,
+    life, pem,
 };
 
 /// The largest page of a list.
@@ -34,19 +34,12 @@ pub(super) async fn show(
     Extension(principal): Extension<Principal>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let unknown = || {
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            "unit-unknown",
-            "no unit with this id was issued here; check the id",
-        )
-    };
-    // What is not even text is no id.
-    let Path(id) = id.map_err(|_| unknown())?;
-    let id = RegistrationId::parse_any_case(&id).map_err(|_| unknown())?;
-    let unit = floor.ledger.get::<Unit>(&index::unit(&id)).map_err(|error| unreadable(&error))?;
-    let unit = unit.filter(|unit| principal.may_use(&unit.line)).ok_or_else(unknown)?;
-    Ok(Json(describe(&floor, &unit)?))
+    Ok(Json(describe(&floor, &life::unit(&floor, &principal, &named(id))?)?))
+}
+
+/// The id in an address. What is not even text is no id, and unknown.
+pub(super) fn named(id: Result<Path<String>, PathRejection>) -> String {
+    id.map(|Path(id)| id).unwrap_or_default()
 }
 
 /// Which part of the list to show.
@@ -130,7 +123,11 @@ pub(crate) fn describe(floor: &Shared, unit: &Unit) -> Result<Value, Problem> {
         CloudState::Held { why, at, .. } => json!({ "state": "held", "since": time(*at), "why": why }),
     });
     let (at, issued) = issued(floor, unit)?;
-    describe_issued(floor, &issued, at, cloud)
+    let mut body = describe_issued(floor, &issued, at, cloud)?;
+    if unit.scrapped {
+        body["scrapped"] = json!(true);
+    }
+    Ok(body)
 }
 
 /// The same of a unit that was issued just now.
@@ -164,10 +161,13 @@ fn describe_issued(
     if !issued.attributes.is_empty() {
         body["attributes"] = json!(issued.attributes);
     }
+    if let Some(order) = &issued.order {
+        body["order"] = json!(order);
+    }
     Ok(body)
 }
 
-fn time(at: OffsetDateTime) -> String {
+pub(crate) fn time(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap_or_default()
 }
 

@@ -11,6 +11,7 @@
 
 mod authority;
 mod ceremony;
+mod crl;
 mod draft;
 mod issuer;
 mod lint;
@@ -28,6 +29,7 @@ pub(crate) use authority::{
     server_certificate,
 };
 pub(crate) use ceremony::{ca_request, proof, successor};
+pub(crate) use crl::{Entry, List, sign as sign_list};
 pub(crate) use issuer::{Issued, Issuer};
 pub(crate) use lint::Broken;
 pub(crate) use station::{STATIONS, request, station_certificate};

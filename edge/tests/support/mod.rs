@@ -8,18 +8,24 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use cloud_sync::CloudEvent;
 use edge::{
-    Appliance, Config, InitOptions, RunError,
+    Appliance, Config, EdgeEvent, InitOptions, RunError,
     clock::{Reading, Source, machine},
 };
 use keys::Passphrase;
+use ledger::{Decision, Ledger, Stamp, View};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SignatureAlgorithm};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use time::{Duration, OffsetDateTime};
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use x509_parser::{
+    pem::parse_x509_pem,
+    prelude::{CertificateRevocationList, FromDer},
+};
 
 pub struct Running {
     pub dir: TempDir,
@@ -32,8 +38,10 @@ pub struct Running {
 }
 
 pub fn passphrase() -> Passphrase {
-    Passphrase::new("correct horse battery staple".to_owned()).unwrap()
+    Passphrase::new(PASSPHRASE.to_owned()).unwrap()
 }
+
+const PASSPHRASE: &str = "correct horse battery staple";
 
 fn storage(floor: &str) -> ledger::StorageConfig {
     let text = format!("segment = '2 MiB'\ncache = '1 MiB'\nfloor = '{floor}'\nballast = '0 B'");
@@ -86,11 +94,21 @@ impl Running {
         Self::start_in(dir, admin)
     }
 
-    /// Stops it; what is on disk is left.
-    pub async fn stop(mut self) -> TempDir {
+    /// Stops it; what is left is its folder, and the administrator's token.
+    pub async fn stop(mut self) -> (TempDir, String) {
         self.cancel.cancel();
         self.tasks.join_next().await.unwrap().unwrap().unwrap();
-        self.dir
+        (self.dir, self.admin)
+    }
+
+    /// Stops it, writes down that the cloud has these passes of units, as the worker does, and starts it again.
+    pub async fn told(self, told: &[(&str, u32)]) -> Self {
+        let more = self.more.clone();
+        let (dir, admin) = self.stop().await;
+        for (id, epoch) in told {
+            write(&dir, CloudEvent::Accepted { id: id.parse().unwrap(), epoch: *epoch }.into()).await;
+        }
+        Self::start_headed(dir, admin, &more)
     }
 
     /// The configuration of the box in `dir`, with `more` at its head.
@@ -105,6 +123,8 @@ impl Running {
         fs::write(&file, text + &last).unwrap();
         let mut config = Config::read(&file).unwrap();
         config.storage = storage(floor);
+        // A test does not wait a minute for the next list.
+        config.crl.apart = std::time::Duration::from_millis(1);
         config
     }
 
@@ -125,17 +145,16 @@ impl Running {
         self.restart_with(&more, machine()).await
     }
 
-    pub async fn restart_with(mut self, more: &str, source: Source) -> Self {
-        self.cancel.cancel();
-        self.tasks.join_next().await.unwrap().unwrap().unwrap();
-        Self::start_in_with(self.dir, self.admin, more.to_owned(), FLOOR, source)
+    pub async fn restart_with(self, more: &str, source: Source) -> Self {
+        let (dir, admin) = self.stop().await;
+        Self::start_in_with(dir, admin, more.to_owned(), FLOOR, source)
     }
 
     /// Starts it again so that it wants so much free space.
-    pub async fn restart_with_floor(mut self, floor: &str) -> Self {
-        self.cancel.cancel();
-        self.tasks.join_next().await.unwrap().unwrap().unwrap();
-        Self::start_in_with(self.dir, self.admin, self.more, floor, machine())
+    pub async fn restart_with_floor(self, floor: &str) -> Self {
+        let more = self.more.clone();
+        let (dir, admin) = self.stop().await;
+        Self::start_in_with(dir, admin, more, floor, machine())
     }
 
     /// A client that shows a certificate; both are PEM.
@@ -170,6 +189,24 @@ impl Running {
         self.token(json!({ "name": role, "role": role })).await
     }
 
+    /// Enrolls a station, with a request for a key.
+    pub async fn enroll(&self, name: &str, line: &str, key: &KeyPair, life: Duration) -> (u16, Value) {
+        let expires = (now() + life).format(&Rfc3339).unwrap();
+        let csr = csr_for(key, "a name that does not count", |_| {});
+        let new = json!({ "name": name, "role": "station", "line": line, "expires": expires, "csr": csr });
+        self.local(reqwest::Method::POST, "/stations", Some(new)).await
+    }
+
+    /// A station with a fresh key: that, its certificate, and a client that shows it.
+    pub async fn station(&self, name: &str, line: &str, life: Duration) -> (KeyPair, String, Client) {
+        let key = KeyPair::generate().unwrap();
+        let (status, body) = self.enroll(name, line, &key, life).await;
+        assert_eq!(status, 201, "{body}");
+        let certificate = body["certificate"].as_str().unwrap().to_owned();
+        let client = self.client_with(&certificate, &key.serialize_pem());
+        (key, certificate, client)
+    }
+
     pub fn post(&self, token: &str) -> RequestBuilder {
         self.client.post(self.url("/v1/units")).bearer_auth(token)
     }
@@ -178,14 +215,94 @@ impl Running {
         answer(self.post(token).json(body)).await
     }
 
+    pub async fn ask(&self, token: &str, path: &str, body: Value) -> (u16, Value) {
+        answer(self.client.post(self.url(path)).bearer_auth(token).json(&body)).await
+    }
+
     pub async fn get(&self, token: &str, path: &str) -> (u16, Value) {
         answer(self.client.get(self.url(path)).bearer_auth(token)).await
     }
 
-    /// The number of the last frame: unchanged if nothing was written.
+    /// SHA-256 of the issuing CA at work, hex.
+    pub fn issuer(&self) -> String {
+        let pem = fs::read(self.dir.path().join("box/issuing.pem")).unwrap();
+        let (_, pem) = parse_x509_pem(&pem).unwrap();
+        hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &pem.contents))
+    }
+
+    /// Has another issuing CA take over, as the command line does.
+    pub async fn rotate(&self) {
+        let passphrase = self.dir.path().join("passphrase");
+        keys::write_private(&passphrase, PASSPHRASE.as_bytes()).unwrap();
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_edge"));
+        command.args(["ca", "rotate", "--config"]).arg(self.dir.path().join("edge.toml"));
+        let output = command.arg("--passphrase-file").arg(passphrase).output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// The list of revoked certificates at `/crl` and what follows there, once it satisfies `wanted`.
+    pub async fn crl(&self, of: &str, wanted: impl Fn(&CertificateRevocationList<'_>) -> bool) -> Vec<u8> {
+        let look = async {
+            loop {
+                let response = self.client.get(self.url(&format!("/crl{of}"))).send().await.unwrap();
+                let kind = response.headers()["content-type"].clone();
+                let found = response.status() == 200;
+                let body = response.bytes().await.unwrap().to_vec();
+                if found {
+                    assert_eq!(kind, "application/pkix-crl");
+                    let (rest, parsed) = CertificateRevocationList::from_der(&body).unwrap();
+                    assert!(rest.is_empty());
+                    if wanted(&parsed) {
+                        return body;
+                    }
+                }
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), look).await.expect("no such list")
+    }
+
+    /// The number of the last frame, once the first list of revoked certificates is there: unchanged if nothing was
+    /// written.
     pub async fn seq(&self) -> u64 {
+        self.crl("", |_| true).await;
+        self.last_frame().await
+    }
+
+    /// The number of the last frame.
+    pub async fn last_frame(&self) -> u64 {
         self.local(reqwest::Method::GET, "/status", None).await.1["seq"].as_u64().unwrap()
     }
+}
+
+/// The ledger of an appliance that is stopped.
+pub fn open_ledger(dir: &TempDir) -> Ledger<EdgeEvent> {
+    Ledger::open(&dir.path().join("box/ledger"), &storage(FLOOR).options().unwrap()).unwrap()
+}
+
+/// Writes an event into the journal of an appliance that is stopped.
+pub async fn write(dir: &TempDir, event: EdgeEvent) {
+    let ledger = open_ledger(dir);
+    let decide = move |_: &View<'_>| Ok::<_, ()>(Decision { events: vec![event], answer: () });
+    ledger.commit(Stamp { at: now(), actor: "sync".into() }, decide).await.unwrap();
+    ledger.close().await;
+}
+
+/// Checks that the index is what the journal makes of it from the beginning.
+pub async fn check_rebuild(dir: &TempDir) {
+    let live = open_ledger(dir);
+    let fingerprint = live.fingerprint().unwrap();
+    live.close().await;
+    fs::remove_dir_all(dir.path().join("box/ledger/index")).unwrap();
+    let rebuilt = open_ledger(dir);
+    assert_eq!(rebuilt.fingerprint().unwrap(), fingerprint, "the index is not what the journal says");
+    rebuilt.close().await;
+}
+
+/// Checks that an answer is a problem that says what to do, and returns its status and code.
+pub fn problem((status, body): &(u16, Value)) -> (u16, &str) {
+    assert_eq!(body["status"], *status, "{body}");
+    assert!(body["detail"].as_str().is_some_and(|detail| detail.len() > 30), "says what to do: {body}");
+    (*status, body["code"].as_str().unwrap())
 }
 
 /// A clock that shows what a test sets.

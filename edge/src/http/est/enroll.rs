@@ -11,7 +11,7 @@ use crate::{
     csr::Csr,
     http::Shared,
     issuance::{Outcome, Wish, id, issue, unprocessable},
-    reissue::certificate_of,
+    life::certificate_of,
 };
 
 /// A new unit's certificate, or the same one again for the same request.

@@ -1,6 +1,6 @@
 //! EST, Enrollment over Secure Transport (RFC 7030, clarified by RFC 8951): certificates for whoever speaks the standard.
 //!
-//! Another way to ask, and no other rules: every operation ends in `issuance` or in `reissue`.
+//! Another way to ask, and no other rules: every operation ends in `issuance` or in `life`.
 
 pub(crate) mod body;
 mod ca;

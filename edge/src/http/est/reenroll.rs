@@ -17,7 +17,7 @@ use crate::{
     fingerprint::sha256,
     http::Shared,
     issuance::unprocessable,
-    reissue::{certificate_of, reissue, superseded},
+    life::{certificate_of, renew, superseded},
 };
 
 /// The same certificate again for the same key, one of the next epoch for another.
@@ -48,7 +48,7 @@ async fn reenroll(floor: &Shared, peer: &UnitPeer, label: Label, der: &[u8]) -> 
     if !peer.current {
         return Err(superseded());
     }
-    certificates(&[&reissue(floor, &peer.unit, csr).await?])
+    certificates(&[&renew(floor, &peer.unit, csr).await?])
 }
 
 /// Whether a request (DER) is for the subject of a certificate (DER). Names may be written in another kind of string.

@@ -16,6 +16,15 @@ pub(in crate::http) struct UnitBody {
     line: String,
     #[schema(required = false)]
     station: Option<String>,
+    /// The profile of its certificate, where that is not `default`.
+    #[schema(required = false)]
+    profile: Option<String>,
+    /// The production order that it counts for.
+    #[schema(required = false)]
+    order: Option<String>,
+    /// There, and true, once it came to its end.
+    #[schema(required = false)]
+    scrapped: Option<bool>,
     /// What the line wants to remember about it.
     #[schema(required = false, value_type = Option<Object>)]
     attributes: Option<Map<String, Value>>,
@@ -69,6 +78,28 @@ pub(in crate::http) struct UnitList {
     /// The `after` of the next part; absent at the end.
     #[schema(required = false)]
     next: Option<String>,
+}
+
+/// Something that happened to a unit.
+#[derive(ToSchema)]
+struct UnitEvent {
+    seq: u64,
+    at: OffsetDateTime,
+    /// Who did it.
+    actor: String,
+    /// `issued`, `reworked`, `rekeyed`, `renewed`, `in-cloud`, `held` or `scrapped`.
+    kind: String,
+    #[schema(value_type = Object)]
+    details: Value,
+}
+
+/// A part of a history.
+#[derive(ToSchema)]
+pub(in crate::http) struct UnitHistory {
+    events: Vec<UnitEvent>,
+    /// The `after` of the next part; absent at the end.
+    #[schema(required = false)]
+    next: Option<u64>,
 }
 
 /// An error (RFC 9457).

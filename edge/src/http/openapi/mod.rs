@@ -12,12 +12,20 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 pub(crate) use bodies::BooksView;
-use bodies::{ProblemBody, UnitBody, UnitList};
-use operations::{OPERATIONS, Operation};
+use bodies::{ProblemBody, UnitBody, UnitHistory, UnitList};
+use operations::{Operation, operations};
 
-use super::{ROUTES, ca::Chain, issue::IssueRequest, status::Status};
+use super::{
+    ROUTES,
+    ca::Chain,
+    issue::IssueRequest,
+    life::{AgainRequest, ScrapRequest},
+    orders::OrderList,
+    status::Status,
+};
 use crate::{
     access::{Access, Role},
+    order::{Closed, OrderOpened, OrderRecord},
     problems,
 };
 
@@ -31,7 +39,21 @@ const ALWAYS: &[&str] = &["unauthenticated", "internal", "too-slow"];
         description = "Gives every unit that a line builds its identity. Every error is a problem (RFC 9457) with a stable \
                        code; `edge explain CODE` says what to do."
     ),
-    components(schemas(IssueRequest, UnitBody, UnitList, Status, Chain, ProblemBody))
+    components(schemas(
+        IssueRequest,
+        AgainRequest,
+        ScrapRequest,
+        UnitBody,
+        UnitList,
+        UnitHistory,
+        OrderOpened,
+        OrderRecord,
+        OrderList,
+        Closed,
+        Status,
+        Chain,
+        ProblemBody
+    ))
 )]
 struct Schemas;
 
@@ -44,7 +66,7 @@ pub(super) async fn openapi() -> Response {
 fn document() -> Value {
     let mut document = serde_json::to_value(Schemas::openapi()).expect("a description is plain data");
     let mut paths = Map::new();
-    for operation in OPERATIONS {
+    for operation in operations() {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         path[operation.method.to_lowercase()] = describe(operation);
     }
@@ -143,7 +165,7 @@ mod tests {
         let routes: BTreeSet<_> =
             routes.map(|route| (route.method.to_owned(), route.path.to_owned())).collect();
         assert_eq!(described, routes);
-        assert_eq!(OPERATIONS.len(), routes.len(), "each once");
+        assert_eq!(operations().count(), routes.len(), "each once");
     }
 
     #[test]
@@ -159,7 +181,7 @@ mod tests {
 
     #[test]
     fn every_code_that_is_named_is_known_and_says_whether_to_ask_again() {
-        for operation in OPERATIONS {
+        for operation in operations() {
             for code in operation.codes.iter().chain(ALWAYS) {
                 assert!(problems::find(code).is_some(), "{} names {code}", operation.name);
             }
