@@ -31,7 +31,7 @@ use crate::{
     claim::ClaimKey,
     clock::{self, Clock, Keeper, Source},
     credentials::{FloorCa, read},
-    crl::{Crls, Lists, Policy},
+    crl::{Crls, Lists},
     fence::{self, Fence},
     http::{self, Floor, Shared, now},
     index::{self, BoxRecord},
@@ -207,8 +207,7 @@ impl Appliance {
             orders: config.orders,
             crl,
         });
-        let policy = Policy { valid: config.crl.valid, apart: config.crl.apart };
-        let crls = Crls::new(floor.clone(), policy, shown);
+        let crls = Crls::new(floor.clone(), config.crl, shown);
         let local = Local::bind(&state.socket(), floor.clone())
             .map_err(|source| StartError::Io { path: state.socket().display().to_string(), source })?;
         let limits = Limits {

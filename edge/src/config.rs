@@ -14,7 +14,7 @@ use ledger::StorageConfig;
 use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
 
-use crate::clock::ClockPolicy;
+use crate::{clock::ClockPolicy, plain::is_plain};
 pub use crate::{
     key::KeyType,
     profile::{DEFAULT, InvalidObjectId, ObjectId, ProfileConfig, Validity},
@@ -159,7 +159,7 @@ pub enum Orders {
 }
 
 /// How the list of revoked certificates is kept.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CrlConfig {
     /// How long a list is good for; it is made anew at half of that.
@@ -244,8 +244,7 @@ impl Config {
             return refuse(what);
         }
         for (i, line) in config.lines.iter().enumerate() {
-            let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-            if line.id.is_empty() || line.id.len() > 32 || !line.id.chars().all(valid) {
+            if !is_plain(&line.id, 32) {
                 return refuse(&format!("line id '{}': 1 to 32 letters, digits, '-', '_' and '.'", line.id));
             }
             if config.lines[..i].iter().any(|other| other.id == line.id) {

@@ -20,7 +20,11 @@ use crate::{
     enroll::{Asked, Judgement, Known, Refusal, judge},
     event::{Idempotency, UnitIssued},
     fingerprint::sha256,
-    http::{Shared, refused, unavailable, units::certificate, unreadable},
+    http::{
+        Shared, refused, unavailable,
+        units::{certificate, certificate_der, certificate_of},
+        unreadable,
+    },
     index::Unit,
     order::{self, OrderOpened, OrderRecord},
     profile::DEFAULT,
@@ -59,6 +63,16 @@ pub(crate) enum Outcome {
     },
     /// The one that the unit has.
     Again(Box<Unit>),
+}
+
+impl Outcome {
+    /// The unit's certificate, DER.
+    pub(crate) fn certificate(&self, floor: &Shared) -> Result<Vec<u8>, Problem> {
+        match self {
+            Self::Issued { unit, .. } => certificate_der(unit),
+            Self::Again(unit) => certificate_of(floor, unit),
+        }
+    }
 }
 
 /// A request that cannot be what was meant.

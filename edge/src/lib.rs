@@ -36,6 +36,7 @@ mod no_core;
 mod order;
 mod pem;
 mod pki;
+mod plain;
 mod problems;
 mod profile;
 mod reconcile;

@@ -31,6 +31,7 @@ use crate::{
     event::Reconciled,
     http::{Shared, Status, clock_view, now, refused, status_now, unreadable},
     order::{self, Closed, OrderOpened, OrderRecord},
+    plain::is_plain,
     reconcile::{self, Comparison, Order},
     stations::{self, Enrolled, NewStation},
 };
@@ -238,8 +239,7 @@ async fn create(
 ) -> Result<(StatusCode, Json<Minted>), Problem> {
     let actor = caller.actor()?;
     let bad = |code, detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail);
-    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if new.name.is_empty() || new.name.len() > 64 || !new.name.chars().all(valid) {
+    if !is_plain(&new.name, 64) {
         return Err(bad(
             "name-invalid",
             "a token's name has 1 to 64 letters, digits, '-', '_' and '.'".to_owned(),

@@ -24,6 +24,7 @@ use crate::{
     issuance::unprocessable,
     pem,
     pki::{self, STATIONS},
+    plain::is_plain,
     state_dir::StateDir,
 };
 
@@ -93,8 +94,7 @@ enum Taken {
 pub(crate) async fn enroll(floor: &Shared, actor: String, new: NewStation) -> Result<Enrolled, Problem> {
     let NewStation { name, role, line, expires, csr } = new;
     let at = now();
-    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > 64 || !name.chars().all(valid) {
+    if !is_plain(&name, 64) {
         let detail = "a station's name has 1 to 64 letters, digits, '-', '_' and '.'";
         return Err(unprocessable("name-invalid", detail.to_owned()));
     }

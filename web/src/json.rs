@@ -6,6 +6,7 @@ use axum::{
 };
 use http::StatusCode;
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
 
 use crate::problem::Problem;
 
@@ -21,6 +22,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             Ok(axum::Json(value)) => Ok(Self(value)),
             Err(rejection) => Err(problem(&rejection)),
         }
+    }
+}
+
+/// A JSON object, as the fields of `T`. As an extractor it answers as [`Json`] does, and refuses an array, which that would
+/// take for the fields in their order.
+#[derive(Debug, Clone, Copy)]
+pub struct Object<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Object<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let Json(fields) = Json::<Map<String, Value>>::from_request(request, state).await?;
+        serde_json::from_value(Value::Object(fields))
+            .map(Self)
+            .map_err(|error| unexpected(&error.to_string()))
     }
 }
 
@@ -40,15 +57,16 @@ fn problem(rejection: &JsonRejection) -> Problem {
             let detail = "send the body with Content-Type: application/json";
             Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail)
         }
-        status if matches!(rejection, JsonRejection::JsonDataError(_)) => Problem::new(
-            status,
-            "json-unexpected",
-            format!("the JSON is not what is expected here: {}", cause(rejection)),
-        ),
+        _ if matches!(rejection, JsonRejection::JsonDataError(_)) => unexpected(&cause(rejection)),
         status => {
             Problem::new(status, "json-malformed", format!("the body is not JSON: {}", cause(rejection)))
         }
     }
+}
+
+fn unexpected(cause: &str) -> Problem {
+    let detail = format!("the JSON is not what is expected here: {cause}");
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "json-unexpected", detail)
 }
 
 /// What the parser said, without what the framework wraps around it.

@@ -15,7 +15,7 @@ mod unread;
 
 pub use crate::{
     headers::security_headers,
-    json::Json,
+    json::{Json, Object},
     limits::Limits,
     peer::Peer,
     problem::Problem,

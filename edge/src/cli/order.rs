@@ -7,7 +7,10 @@ use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Failure, Output, client::Daemon, say};
-use crate::order::{Closed, OrderOpened, OrderRecord};
+use crate::{
+    order::{Closed, OrderOpened, OrderRecord},
+    plain::is_plain,
+};
 
 /// Opens production orders, closes them, and shows how far they are.
 #[derive(Debug, Subcommand)]
@@ -139,8 +142,7 @@ impl Order {
 
 /// A number goes into an address; one with other signs names no order.
 fn checked(number: &str) -> Result<&str, Failure> {
-    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if number.chars().all(valid) && !number.is_empty() {
+    if is_plain(number, usize::MAX) {
         return Ok(number);
     }
     Err(Failure::refused(404, format!("there is no order {number} here; see: edge order ls")))

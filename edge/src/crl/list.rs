@@ -5,8 +5,8 @@ use std::time::Duration;
 use ledger::{Ledger, ReadError};
 use time::OffsetDateTime;
 
-use super::{Policy, REVOKED, Reason, Revoked};
-use crate::{EdgeEvent, pki::Entry};
+use super::{REVOKED, Reason, Revoked};
+use crate::{EdgeEvent, config::CrlConfig, pki::Entry};
 
 /// As many certificates as a list holds at most: some 5 MB. A list that leaves some out would be a lie, so a longer one is
 /// not made.
@@ -14,7 +14,7 @@ pub(super) const LONGEST: usize = 100_000;
 /// How many records are read at once.
 const PAGE: usize = 4096;
 
-impl Policy {
+impl CrlConfig {
     /// How long the list that was made at `made` can wait for its successor.
     pub(super) fn due(self, made: OffsetDateTime, changed: bool, now: OffsetDateTime) -> Duration {
         let after = if changed { self.apart } else { self.valid / 2 };
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_list_is_made_anew_at_half_of_its_life_and_on_change_but_not_at_once() {
-        let policy = Policy { valid: Duration::from_secs(7 * 86_400), apart: Duration::from_secs(60) };
+        let policy = CrlConfig { valid: Duration::from_secs(7 * 86_400), apart: Duration::from_secs(60) };
         let due = |changed, seconds| policy.due(NOON, changed, NOON + time::Duration::seconds(seconds));
         assert_eq!(due(false, 0), Duration::from_secs(302_400));
         assert_eq!(due(false, 302_400), Duration::ZERO);

@@ -16,7 +16,7 @@ mod scribe;
 
 pub(crate) use scribe::Crls;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use ledger::{Applied, Changes};
 use serde::{Deserialize, Serialize};
@@ -90,15 +90,6 @@ pub(crate) fn revoke(changes: &mut Changes<'_>, at: &Applied<'_>, retired: &Reti
 /// Applies that a list was signed.
 pub(crate) fn issued(changes: &mut Changes<'_>, list: &CrlIssued) {
     changes.put(&last(&list.issuer_sha256), list);
-}
-
-/// When lists are made.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Policy {
-    /// How long one is good for.
-    pub(crate) valid: Duration,
-    /// How much time is between two at least.
-    pub(crate) apart: Duration,
 }
 
 /// Every list as it can be shown, by the SHA-256 of the issuing CA. A CA that is missing has none yet.

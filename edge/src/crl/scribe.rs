@@ -10,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::{
-    CrlIssued, Lists, Policy, Shown, last,
+    CrlIssued, Lists, Shown, last,
     list::{LONGEST, entries, next},
     revocations,
 };
 use crate::{
     EdgeEvent,
     ca::{self, Chain},
+    config::CrlConfig,
     fence,
     fingerprint::sha256,
     http::{Shared, now},
@@ -33,7 +34,7 @@ const RETRY: Duration = Duration::from_secs(10);
 /// Makes the lists, one for each issuing CA.
 pub(crate) struct Crls {
     floor: Shared,
-    policy: Policy,
+    policy: CrlConfig,
     shown: watch::Sender<Lists>,
     /// By the SHA-256 of the CA.
     made: BTreeMap<String, Made>,
@@ -66,7 +67,7 @@ impl From<ReadError> for Trouble {
 
 impl Crls {
     /// Shows its lists through `shown`.
-    pub(crate) fn new(floor: Shared, policy: Policy, shown: watch::Sender<Lists>) -> Self {
+    pub(crate) fn new(floor: Shared, policy: CrlConfig, shown: watch::Sender<Lists>) -> Self {
         Self { floor, policy, shown, made: BTreeMap::new(), former: BTreeMap::new() }
     }
 

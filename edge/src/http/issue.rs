@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
-use web::{Json, Problem};
+use web::{Json, Object, Problem};
 
 use super::{
     Shared,
@@ -55,12 +55,8 @@ pub(super) async fn issue(
     State(floor): State<Shared>,
     Extension(principal): Extension<Principal>,
     headers: HeaderMap,
-    Json(request): Json<Map<String, Value>>,
+    Object(request): Object<IssueRequest>,
 ) -> Result<Response, Problem> {
-    // By way of a map: an array would be taken for the fields in their order.
-    let request: IssueRequest = serde_json::from_value(Value::Object(request)).map_err(|error| {
-        unprocessable("json-unexpected", format!("the JSON is not what is expected here: {error}"))
-    })?;
     let csr = request.csr.as_deref().map(Csr::parse).transpose();
     let wish = Wish {
         id: request.id.as_deref().map(id).transpose()?,

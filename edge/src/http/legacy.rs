@@ -7,13 +7,15 @@ use axum::{
     extract::{Query, State, rejection::QueryRejection},
     response::{IntoResponse, Response},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::json;
 use web::{Json, Problem};
 
-use super::{Shared, units::certificate_pem};
+use super::{
+    Shared,
+    units::{certificate_der, certificate_pem},
+};
 use crate::{
     access::Principal,
     issuance::{Outcome, Wish, id, issue},
@@ -51,7 +53,7 @@ pub(super) async fn createleaf(
     let wish = Wish { id: Some(id(&deviceid)?), line, ..Wish::default() };
     match issue(&floor, &principal, wish).await? {
         Outcome::Issued { unit, private_key: Some(key), .. } => {
-            let der = STANDARD.decode(&unit.certificate).map_err(|_| Problem::internal())?;
+            let der = certificate_der(&unit)?;
             let body =
                 json!({ "public": certificate_pem(&der), "key": pem::encode("PRIVATE KEY", &key).as_str() });
             Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())

@@ -8,16 +8,16 @@ use axum::{
     },
     response::Response,
 };
-use http::StatusCode;
 use ledger::Seq;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
-use web::{Json, Problem};
+use web::{Json, Object, Problem};
 
 use super::{
     Shared,
     issue::told,
+    part::Part,
     units::{describe, named, time},
     unreadable,
 };
@@ -29,9 +29,6 @@ use crate::{
     issuance::unprocessable,
     life::{self, Rework, history, reason, unit},
 };
-
-/// The largest page of a history.
-const PAGE: usize = 1000;
 
 /// What is sent for a new certificate.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -56,20 +53,12 @@ pub(super) struct ScrapRequest {
     reason: Option<String>,
 }
 
-fn read<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, Problem> {
-    // By way of a map: an array would be taken for the fields in their order.
-    serde_json::from_value(Value::Object(body)).map_err(|error| {
-        unprocessable("json-unexpected", format!("the JSON is not what is expected here: {error}"))
-    })
-}
-
 pub(super) async fn rework(
     State(floor): State<Shared>,
     Extension(principal): Extension<Principal>,
     id: Result<Path<String>, PathRejection>,
-    Json(body): Json<Map<String, Value>>,
+    Object(request): Object<AgainRequest>,
 ) -> Result<Response, Problem> {
-    let request: AgainRequest = read(body)?;
     let reason = reason(request.reason)?;
     again(&floor, &principal, &named(id), Why::Rework, reason, (request.csr, request.station)).await
 }
@@ -78,9 +67,8 @@ pub(super) async fn rekey(
     State(floor): State<Shared>,
     Extension(principal): Extension<Principal>,
     id: Result<Path<String>, PathRejection>,
-    Json(body): Json<Map<String, Value>>,
+    Object(request): Object<AgainRequest>,
 ) -> Result<Response, Problem> {
-    let request: AgainRequest = read(body)?;
     let reason = reason(request.reason)?;
     if reason != "reply-lost" {
         let detail = "a rekey has one reason, \"reply-lost\"; for any other there is rework";
@@ -107,24 +95,13 @@ pub(super) async fn scrap(
     State(floor): State<Shared>,
     Extension(principal): Extension<Principal>,
     id: Result<Path<String>, PathRejection>,
-    Json(body): Json<Map<String, Value>>,
+    Object(request): Object<ScrapRequest>,
 ) -> Result<Json<Value>, Problem> {
-    let request: ScrapRequest = read(body)?;
     let reason = reason(request.reason)?;
     let id = named(id);
     let found = unit(&floor, &principal, &id)?;
     life::scrap(&floor, &principal, &found, reason).await?;
     Ok(Json(describe(&floor, &unit(&floor, &principal, &id)?)?))
-}
-
-/// Which part of a history to show.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct EventsQuery {
-    #[serde(default)]
-    after: Option<Seq>,
-    #[serde(default)]
-    limit: Option<usize>,
 }
 
 /// A part of a history; `next` is the `after` of the next part.
@@ -139,15 +116,11 @@ pub(super) async fn events(
     State(floor): State<Shared>,
     Extension(principal): Extension<Principal>,
     id: Result<Path<String>, PathRejection>,
-    query: Result<Query<EventsQuery>, QueryRejection>,
+    query: Result<Query<Part<Seq>>, QueryRejection>,
 ) -> Result<Json<EventsPage>, Problem> {
-    let Query(query) = query.map_err(|error| {
-        let detail = format!("the history takes after and limit: {error}");
-        Problem::new(StatusCode::BAD_REQUEST, "query-unexpected", detail)
-    })?;
+    let (after, limit) = Part::read(query, "history")?;
     let unit = unit(&floor, &principal, &named(id))?;
-    let limit = query.limit.unwrap_or(100).clamp(1, PAGE);
-    let frames = history::frames(&floor.ledger, &unit, query.after.unwrap_or(0), limit)
+    let frames = history::frames(&floor.ledger, &unit, after.unwrap_or(0), limit)
         .map_err(|error| unreadable(&error))?;
     let next = frames.last().filter(|_| frames.len() == limit).map(|frame| frame.seq);
     let mut events = Vec::new();

@@ -11,6 +11,7 @@ mod openapi;
 mod orders;
 mod pages;
 mod pair;
+mod part;
 mod status;
 pub(crate) mod units;
 mod verify;

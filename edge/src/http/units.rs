@@ -10,14 +10,17 @@ use axum::{
 use azure_iot::RegistrationId;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use cloud_sync::{State as CloudState, books};
-use http::StatusCode;
 use ledger::{Ledger, ReadError, Seq};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use web::{Json, Problem};
 
-use super::{Shared, unreadable};
+use super::{
+    Shared,
+    part::{Part, unexpected},
+    unreadable,
+};
 use crate::{
     EdgeEvent,
     access::Principal,
@@ -25,9 +28,6 @@ use crate::{
     index::{self, Unit},
     life, pem,
 };
-
-/// The largest page of a list.
-const PAGE: usize = 1000;
 
 pub(super) async fn show(
     State(floor): State<Shared>,
@@ -37,19 +37,9 @@ pub(super) async fn show(
     Ok(Json(describe(&floor, &life::unit(&floor, &principal, &named(id))?)?))
 }
 
-/// The id in an address. What is not even text is no id, and unknown.
-pub(super) fn named(id: Result<Path<String>, PathRejection>) -> String {
-    id.map(|Path(id)| id).unwrap_or_default()
-}
-
-/// Which part of the list to show.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListQuery {
-    #[serde(default)]
-    after: Option<String>,
-    #[serde(default)]
-    limit: Option<usize>,
+/// The id or number in an address. What is not even text is none, and unknown.
+pub(super) fn named(name: Result<Path<String>, PathRejection>) -> String {
+    name.map(|Path(name)| name).unwrap_or_default()
 }
 
 /// A part of the list, in the order of issue; `next` is the `after` of the next part.
@@ -63,21 +53,11 @@ pub(super) struct ListPage {
 pub(super) async fn list(
     State(floor): State<Shared>,
     Extension(principal): Extension<Principal>,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    query: Result<Query<Part<String>>, QueryRejection>,
 ) -> Result<Json<ListPage>, Problem> {
-    let Query(query) = query.map_err(|error| {
-        Problem::new(
-            StatusCode::BAD_REQUEST,
-            "query-unexpected",
-            format!("the list takes after and limit: {error}"),
-        )
-    })?;
-    let limit = query.limit.unwrap_or(100).clamp(1, PAGE);
-    let after = query.after.as_deref().map(|after| Seq::from_str_radix(after, 16)).transpose();
-    let after = after.map_err(|_| {
-        let detail = "after is the next of an earlier answer, as it was";
-        Problem::new(StatusCode::BAD_REQUEST, "query-unexpected", detail)
-    })?;
+    let (after, limit) = Part::read(query, "list")?;
+    let after = after.map(|after| Seq::from_str_radix(&after, 16)).transpose();
+    let after = after.map_err(|_| unexpected("after is the next of an earlier answer, as it was"))?;
     let found = ordered(&floor.ledger, after.unwrap_or(0), limit).map_err(|error| unreadable(&error))?;
     let next = found.last().filter(|_| found.len() == limit).map(|(seq, _)| format!("{seq:016x}"));
     let mut units = Vec::new();
@@ -145,7 +125,7 @@ fn describe_issued(
     at: OffsetDateTime,
     cloud: Value,
 ) -> Result<Value, Problem> {
-    let der = STANDARD.decode(&issued.certificate).map_err(|_| Problem::internal())?;
+    let der = certificate_der(issued)?;
     let mut body = json!({
         "id": issued.id, "epoch": issued.epoch, "line": issued.line, "serial": issued.serial,
         "sha256": issued.sha256, "not_before": time(issued.not_before), "not_after": time(issued.not_after),
@@ -181,6 +161,16 @@ pub(crate) fn issued(floor: &Shared, unit: &Unit) -> Result<(OffsetDateTime, Uni
     Ok((entry.at, issued.ok_or_else(Problem::internal)?))
 }
 
+/// The certificate of a unit, DER.
+pub(crate) fn certificate_der(issued: &UnitIssued) -> Result<Vec<u8>, Problem> {
+    STANDARD.decode(&issued.certificate).map_err(|_| Problem::internal())
+}
+
+/// The certificate that a unit has, DER, read back from the journal.
+pub(crate) fn certificate_of(floor: &Shared, unit: &Unit) -> Result<Vec<u8>, Problem> {
+    certificate_der(&issued(floor, unit)?.1)
+}
+
 /// What leads from a unit's certificate to a root, PEM.
 fn chain(floor: &Shared, issued: &UnitIssued) -> Result<String, Problem> {
     let chain = floor.issuing.chain_of(&floor.ledger, &issued.issuer_sha256);
@@ -190,7 +180,7 @@ fn chain(floor: &Shared, issued: &UnitIssued) -> Result<String, Problem> {
 /// A unit's certificate, read back from the journal, and its chain.
 pub(crate) fn certificate(floor: &Shared, unit: &Unit) -> Result<(String, String), Problem> {
     let (_, issued) = issued(floor, unit)?;
-    let der = STANDARD.decode(&issued.certificate).map_err(|_| Problem::internal())?;
+    let der = certificate_der(&issued)?;
     Ok((certificate_pem(&der), chain(floor, &issued)?))
 }
 

@@ -13,7 +13,7 @@ mod renew;
 mod rework;
 mod scrap;
 
-pub(crate) use renew::{certificate_of, renew, superseded};
+pub(crate) use renew::{renew, superseded};
 pub(crate) use rework::{Rework, rework};
 pub(crate) use scrap::scrap;
 

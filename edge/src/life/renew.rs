@@ -1,6 +1,5 @@
 //! A unit renews its certificate: what it shows for it is the one that it has now.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use web::Problem;
 
 use super::{
@@ -11,7 +10,6 @@ use crate::{
     csr::Csr,
     http::{Shared, units::issued},
     index::Unit,
-    issuance::Outcome,
 };
 
 /// Issues `unit`, as it was read, a certificate for the key of `csr`; returns its DER.
@@ -28,17 +26,8 @@ pub(crate) async fn renew(floor: &Shared, unit: &Unit, csr: Csr) -> Result<Vec<u
         actor: format!("unit:{}", unit.id),
         last,
     };
-    match reissue(floor, pass).await? {
-        Outcome::Issued { unit, .. } => STANDARD.decode(&unit.certificate).map_err(|_| Problem::internal()),
-        // Asked at the same time, and answered then.
-        Outcome::Again(unit) => certificate_of(floor, &unit),
-    }
-}
-
-/// The certificate that a unit has, DER.
-pub(crate) fn certificate_of(floor: &Shared, unit: &Unit) -> Result<Vec<u8>, Problem> {
-    let (_, issued) = issued(floor, unit)?;
-    STANDARD.decode(&issued.certificate).map_err(|_| Problem::internal())
+    // The one that it has already, where it was asked at the same time and answered then.
+    reissue(floor, pass).await?.certificate(floor)
 }
 
 /// Told to who shows a certificate that was replaced.

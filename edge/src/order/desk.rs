@@ -17,6 +17,7 @@ use crate::{
     evidence::{Selection, collect},
     http::{Shared, now, refused, unavailable, unreadable},
     issuance::unprocessable,
+    plain::is_plain,
 };
 
 /// An order that was closed, and where the evidence of it is.
@@ -69,9 +70,8 @@ pub(crate) async fn open(
 /// Checks everything about an order that does not depend on others.
 fn check(floor: &Shared, order: &OrderOpened, at: OffsetDateTime) -> Result<(), Problem> {
     let OrderOpened { number, quantity, line, profile, ends, .. } = order;
-    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let begins = number.starts_with(|c: char| c.is_ascii_alphanumeric());
-    if !begins || number.len() > 64 || !number.chars().all(valid) {
+    if !begins || !is_plain(number, 64) {
         // It becomes the name of a file.
         let detail = "an order's number has 1 to 64 letters, digits, '-', '_' and '.', and begins with one of the first two";
         return Err(unprocessable("number-invalid", detail.to_owned()));

@@ -1,7 +1,6 @@
 //! `POST /simpleenroll` (RFC 7030 4.2.1): a certificate for the key of a request.
 
 use axum::{Extension, extract::State, response::Response};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use http::StatusCode;
 use web::Problem;
 
@@ -10,8 +9,7 @@ use crate::{
     access::Principal,
     csr::Csr,
     http::Shared,
-    issuance::{Outcome, Wish, id, issue, unprocessable},
-    life::certificate_of,
+    issuance::{Wish, id, issue, unprocessable},
 };
 
 /// A new unit's certificate, or the same one again for the same request.
@@ -34,12 +32,7 @@ async fn enroll(
     let csr = Csr::from_der(der).map_err(|why| unprocessable(why.code(), why.to_string()))?;
     let name = csr.common_name.as_deref().ok_or_else(nameless)?;
     let wish = Wish { id: Some(id(name)?), csr: Some(csr), line: Some(line), ..Wish::default() };
-    match issue(floor, principal, wish).await? {
-        Outcome::Issued { unit, .. } => {
-            certificates(&[&STANDARD.decode(&unit.certificate).map_err(|_| Problem::internal())?])
-        }
-        Outcome::Again(unit) => certificates(&[&certificate_of(floor, &unit)?]),
-    }
+    certificates(&[&issue(floor, principal, wish).await?.certificate(floor)?])
 }
 
 /// EST has no other place for the unit's id.

@@ -15,9 +15,9 @@ use crate::{
     access::UnitPeer,
     csr::Csr,
     fingerprint::sha256,
-    http::Shared,
+    http::{Shared, units::certificate_of},
     issuance::unprocessable,
-    life::{certificate_of, renew, superseded},
+    life::{renew, superseded},
 };
 
 /// The same certificate again for the same key, one of the next epoch for another.

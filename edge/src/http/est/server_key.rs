@@ -1,7 +1,6 @@
 //! `POST /serverkeygen` (RFC 7030 4.4): a key and its certificate, for devices that cannot make one.
 
 use axum::{Extension, extract::State, response::Response};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use http::StatusCode;
 use web::Problem;
 use x509_parser::{
@@ -16,7 +15,7 @@ use super::{
 use crate::{
     access::Principal,
     csr::CsrError,
-    http::Shared,
+    http::{Shared, units::certificate_der},
     issuance::{Outcome, Wish, id, issue, unprocessable},
 };
 
@@ -43,7 +42,7 @@ async fn generate(
     let wish = Wish { id: Some(id(&name(der)?)?), line: Some(line), ..Wish::default() };
     match issue(floor, principal, wish).await? {
         Outcome::Issued { unit, private_key: Some(key), .. } => {
-            let certificate = STANDARD.decode(&unit.certificate).map_err(|_| Problem::internal())?;
+            let certificate = certificate_der(&unit)?;
             Ok(key_and_certificate(&key, &certs_only(&[&certificate])?))
         }
         // Without a csr in the wish, a new unit has a key of ours and a repeat is refused.

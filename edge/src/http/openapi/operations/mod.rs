@@ -19,9 +19,34 @@ pub(super) struct Operation {
     pub(super) request: Option<&'static str>,
     /// Successes: status, in words, schema of the body.
     pub(super) answers: &'static [(u16, &'static str, Option<&'static str>)],
-    /// Problems, beyond those that everybody may meet.
-    pub(super) codes: &'static [&'static str],
+    /// Problems, in groups, beyond those that everybody may meet.
+    pub(super) codes: &'static [Codes],
 }
+
+/// Problems that come together.
+pub(super) type Codes = &'static [&'static str];
+
+/// What may be wrong with a body of JSON.
+const BODY: Codes = &["body-too-large", "json-malformed", "json-unexpected", "not-json"];
+/// Why nothing is written into the journal.
+const WRITING: Codes = &["stopping", "storage-failed", "too-large"];
+/// Why nothing about a unit is decided here, or not now.
+const FENCED: Codes = &["reconcile-required", "superseded"];
+/// Why a certificate is not signed.
+const SIGNING: Codes = &[
+    "busy",
+    "certificate-refused",
+    "clock-unsafe",
+    "csr-cn-differs",
+    "csr-key-unsupported",
+    "csr-malformed",
+    "csr-required",
+    "csr-signature",
+    "csr-wants-ca",
+    "key-in-use",
+    "profile-unknown",
+    "storage-full",
+];
 
 fn none() -> Value {
     json!([])
@@ -51,7 +76,7 @@ const BOX: &[Operation] = &[
         parameters: none,
         request: None,
         answers: &[(101, "The WebSocket.", None)],
-        codes: &["foreign-origin", "websocket-required"],
+        codes: &[&["foreign-origin", "websocket-required"]],
     },
     Operation {
         method: "GET",

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Operation, limit, none};
+use super::{BODY, Operation, WRITING, limit, none};
 
 fn number() -> Value {
     json!({
@@ -29,7 +29,7 @@ pub(super) const ORDERS: &[Operation] = &[
         },
         request: None,
         answers: &[(200, "Those orders, and where the next part begins.", Some("OrderList"))],
-        codes: &["query-unexpected"],
+        codes: &[&["query-unexpected"]],
     },
     Operation {
         method: "POST",
@@ -43,19 +43,16 @@ pub(super) const ORDERS: &[Operation] = &[
             (200, "It was opened so before: this was a repeat.", Some("OrderRecord")),
         ],
         codes: &[
-            "body-too-large",
-            "ends-invalid",
-            "json-malformed",
-            "json-unexpected",
-            "line-unknown",
-            "not-json",
-            "number-invalid",
-            "order-exists",
-            "profile-unknown",
-            "quantity-invalid",
-            "stopping",
-            "storage-failed",
-            "too-large",
+            BODY,
+            WRITING,
+            &[
+                "ends-invalid",
+                "line-unknown",
+                "number-invalid",
+                "order-exists",
+                "profile-unknown",
+                "quantity-invalid",
+            ],
         ],
     },
     Operation {
@@ -66,7 +63,7 @@ pub(super) const ORDERS: &[Operation] = &[
         parameters: || json!([number()]),
         request: None,
         answers: &[(200, "The order.", Some("OrderRecord"))],
-        codes: &["order-unknown"],
+        codes: &[&["order-unknown"]],
     },
     Operation {
         method: "POST",
@@ -76,13 +73,6 @@ pub(super) const ORDERS: &[Operation] = &[
         parameters: || json!([number()]),
         request: None,
         answers: &[(200, "The order, and where its evidence is.", Some("Closed"))],
-        codes: &[
-            "evidence-failed",
-            "order-unknown",
-            "stopping",
-            "storage-failed",
-            "storage-full",
-            "too-large",
-        ],
+        codes: &[WRITING, &["evidence-failed", "order-unknown", "storage-full"]],
     },
 ];
