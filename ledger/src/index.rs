@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! commit ─▶ recent (memory) ─▶ one thread, some changes at a time ─▶ Tree
-//! read   ─▶ recent, else what is just being written, else Tree
+//! read   ─▶ recent, else what is just being written, else what was read lately, else Tree
 //! ```
 //!
 //! A commit is safe in the journal before it comes here, so nobody waits for the tree: changes are gathered in memory,
@@ -20,6 +20,7 @@ use std::{
 use journal::{Hash, Seq};
 
 use crate::{
+    cache::Cache,
     error::ReadError,
     space::Space,
     tree::{Batch, Reach, Stored, Tree},
@@ -64,6 +65,8 @@ struct State {
     recent: Batch,
     /// What is being written to the tree now.
     writing: Arc<Batch>,
+    /// What was read from the tree.
+    cache: Cache,
     /// The last frame whose changes came here.
     reach: Option<Reach>,
     /// The last frame whose changes are in the tree.
@@ -107,15 +110,19 @@ impl Index {
     /// Returns what is stored under `key`.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Stored>, ReadError> {
         let shared = &self.0.shared;
-        {
-            let state = shared.lock();
+        let look = {
+            let mut state = shared.lock();
             state.check()?;
-            if let Some(found) = state.recent.get(key).or_else(|| state.writing.get(key)) {
+            let State { recent, writing, cache, .. } = &mut *state;
+            if let Some(found) = recent.get(key).or_else(|| writing.get(key)).or_else(|| cache.get(key)) {
                 return Ok(found.clone());
             }
-        }
+            cache.look()
+        };
         // What was written to the tree meanwhile is there.
-        shared.tree.get(key)
+        let found = shared.tree.get(key)?;
+        shared.lock().cache.keep(look, key, &found);
+        Ok(found)
     }
 
     /// Returns up to `limit` records whose key starts with `prefix`, in key order, starting behind `after`.
@@ -295,6 +302,7 @@ impl Shared {
             self.tree.sync()?;
         }
         let mut state = self.lock();
+        state.cache.written(&writing);
         state.writing = Arc::default();
         state.written = reach.map_or(0, |(seq, _)| seq);
         if sync {

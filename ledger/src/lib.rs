@@ -9,6 +9,7 @@
 
 pub mod audit;
 mod block;
+mod cache;
 mod changes;
 mod checkpoint;
 mod config;
