@@ -107,14 +107,18 @@ impl Server {
 
 /// Puts the limits around a router, and answers for what it does not know.
 fn limited(router: Router, limits: &Limits) -> Router {
-    let time = ServiceBuilder::new().layer(HandleErrorLayer::new(too_slow)).timeout(limits.request);
+    let panicked = |panic: Box<dyn std::any::Any + Send>| panicked(panic.as_ref());
+    // From the outside in, as one layer: the router boxes each that it is given, for every request.
+    let layers = ServiceBuilder::new()
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(HandleErrorLayer::new(too_slow))
+        .timeout(limits.request)
+        .layer(from_fn_with_state(limits.body, read_to_the_end))
+        .layer(DefaultBodyLimit::max(limits.body));
     router
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
-        .layer(DefaultBodyLimit::max(limits.body))
-        .layer(from_fn_with_state(limits.body, read_to_the_end))
-        .layer(time)
-        .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| panicked(panic.as_ref())))
+        .layer(layers)
 }
 
 async fn too_slow(_: BoxError) -> Problem {
