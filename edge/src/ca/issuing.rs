@@ -23,6 +23,16 @@ use crate::{
 pub(crate) struct Active {
     pub(crate) issuer: Issuer,
     pub(crate) chain: Chain,
+    /// SHA-256 of its certificate, hex.
+    pub(crate) sha256: String,
+    /// What goes with a unit's certificate, PEM.
+    served: String,
+}
+
+impl Active {
+    fn new(issuer: Issuer, chain: Chain) -> Self {
+        Self { sha256: chain.sha256(), served: chain.served(), issuer, chain }
+    }
 }
 
 /// The issuing CA at work; another one may take over while units are issued.
@@ -52,7 +62,7 @@ impl Issuing {
             other => StartError::Certificate(other.to_string()),
         })?;
         let root = certificate(&state.certificate("root"), state.path())?;
-        let current = RwLock::new(Arc::new(Active { issuer, chain }));
+        let current = RwLock::new(Arc::new(Active::new(issuer, chain)));
         Ok(Self { state: state.clone(), keyring, root, profiles, current })
     }
 
@@ -74,7 +84,7 @@ impl Issuing {
         now: OffsetDateTime,
     ) -> Result<Active, String> {
         let issuer = Issuer::new(chain.issuing().clone(), key, self.profiles.clone(), now);
-        Ok(Active { issuer: issuer.map_err(|error| error.to_string())?, chain })
+        Ok(Active::new(issuer.map_err(|error| error.to_string())?, chain))
     }
 
     /// Opens the key of an issuing CA that gave way: what it has signed is revoked with it, and with no other.
@@ -96,11 +106,11 @@ impl Issuing {
     /// What goes with the certificate of a unit, PEM: the chain of the CA that issued it.
     pub(crate) fn chain_of(&self, ledger: &Ledger<EdgeEvent>, issuer: &str) -> Result<String, ReadError> {
         let current = self.current();
-        if current.chain.sha256() == issuer {
-            return Ok(current.chain.served());
+        if current.sha256 == issuer {
+            return Ok(current.served.clone());
         }
         // One that never took over from another has no record: then it is the first, and still at work.
-        Ok(known(ledger, issuer)?.map_or_else(|| current.chain.served(), |chain| chain.served()))
+        Ok(known(ledger, issuer)?.map_or_else(|| current.served.clone(), |chain| chain.served()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -24,6 +24,9 @@ pub struct Reading {
     pub synchronised: bool,
 }
 
+/// How long it is good that the clock was, or was not, synchronised: a look costs a system call, and nothing hangs on it.
+const GOOD: Duration = Duration::from_secs(1);
+
 /// Looks at the clocks. A test brings its own.
 pub type Source = Arc<dyn Fn() -> Reading + Send + Sync>;
 
@@ -32,10 +35,15 @@ pub type Source = Arc<dyn Fn() -> Reading + Send + Sync>;
 #[expect(clippy::disallowed_methods, reason = "here the time comes in")]
 pub fn machine() -> Source {
     let started = Instant::now();
-    Arc::new(move || Reading {
-        wall: OffsetDateTime::now_utc(),
-        uptime: started.elapsed(),
-        synchronised: Path::new(SYNCHRONISED).exists(),
+    let looked = Mutex::new(None::<(Duration, bool)>);
+    Arc::new(move || {
+        let uptime = started.elapsed();
+        let mut looked = looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, synchronised) = match *looked {
+            Some(look @ (at, _)) if uptime.saturating_sub(at) < GOOD => look,
+            _ => *looked.insert((uptime, Path::new(SYNCHRONISED).exists())),
+        };
+        Reading { wall: OffsetDateTime::now_utc(), uptime, synchronised }
     })
 }
 
