@@ -196,18 +196,19 @@ impl<E: Event> Clerk<E> {
             // What was to be said cannot be read back; the others are looked for at once.
             return Action::Rest(Some(Duration::ZERO));
         };
-        let Some(mut call) = self.rounds[at].next() else {
+        let Some(cost) = self.rounds[at].next().map(|call| call.cost) else {
             let round = self.rounds.swap_remove(at);
             self.end(now, round);
             return Action::Rest(Some(Duration::ZERO));
         };
-        if let Err(wait) = self.mind.spend(now, call.cost) {
+        if let Err(wait) = self.mind.spend(now, cost) {
             return Action::Rest(Some(wait));
         }
-        call.cost = self.mind.cost(call.cost);
         self.asked += 1;
-        self.rounds[at].asks(self.asked, &call);
-        Action::Ask(self.asked, call)
+        match self.rounds[at].ask(self.asked) {
+            Some(call) => Action::Ask(self.asked, Call { cost: self.mind.cost(cost), ..call }),
+            None => Action::Rest(Some(Duration::ZERO)),
+        }
     }
 
     /// What waits, without what is being talked about. Reads the queue page by page, as far as the mind wants to look.

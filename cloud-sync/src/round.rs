@@ -33,41 +33,47 @@ pub(crate) struct Round {
     pub(crate) about: Vec<RegistrationId>,
     /// The link has failed meanwhile: what is under way is heard, and nothing more is asked.
     pub(crate) last: bool,
+    /// What is asked next, once that was looked at: a call with ten enrollments is not made anew whenever the ledger
+    /// changes while the budget makes it wait.
+    prepared: Option<Call>,
 }
 
 impl Round {
     /// A look of the box after itself.
     pub(crate) fn fence(fencing: Fencing) -> Self {
-        Self {
-            talk: Talk::Fence(fencing),
-            units: Vec::new(),
-            under_way: None,
-            about: Vec::new(),
-            last: false,
-        }
+        Self::new(Talk::Fence(fencing), Vec::new())
     }
 
     fn units(conversation: impl Conversation + 'static, units: Vec<(RegistrationId, u32)>) -> Self {
-        let talk = Talk::Units(Box::new(conversation));
-        Self { talk, units, under_way: None, about: Vec::new(), last: false }
+        Self::new(Talk::Units(Box::new(conversation)), units)
+    }
+
+    fn new(talk: Talk, units: Vec<(RegistrationId, u32)>) -> Self {
+        Self { talk, units, under_way: None, about: Vec::new(), last: false, prepared: None }
     }
 
     /// What to ask next; `None` when everything was said.
-    pub(crate) fn next(&self) -> Option<Call> {
-        match &self.talk {
-            Talk::Units(conversation) => conversation.next(),
-            Talk::Fence(fencing) => fencing.next(),
+    pub(crate) fn next(&mut self) -> Option<&Call> {
+        if self.prepared.is_none() {
+            self.prepared = match &self.talk {
+                Talk::Units(conversation) => conversation.next(),
+                Talk::Fence(fencing) => fencing.next(),
+            };
         }
+        self.prepared.as_ref()
     }
 
     /// Asks it, as request `number`; the answer comes to [`Round::hear`].
-    pub(crate) fn asks(&mut self, number: u64, call: &Call) {
+    pub(crate) fn ask(&mut self, number: u64) -> Option<Call> {
+        self.next();
+        let call = self.prepared.take()?;
         let named: Vec<_> =
             self.units.iter().map(|(id, _)| id).filter(|id| call.path == path(id)).cloned().collect();
         // A bulk names nobody in its path.
         self.about =
             if named.is_empty() { self.units.iter().map(|(id, _)| id.clone()).collect() } else { named };
         self.under_way = Some(number);
+        Some(call)
     }
 
     /// Takes the answer to it.
