@@ -1,9 +1,9 @@
 //! How fast identities are issued, durably and over HTTPS, and what of that nobody could do without.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
@@ -49,8 +49,25 @@ pub struct Issue {
     #[arg(long, default_value_t = 1000)]
     slow: usize,
     /// How many requests are made beforehand.
-    #[arg(long, default_value_t = 150_000)]
+    #[arg(long, default_value_t = 300_000)]
     requests: usize,
+    /// Who has a turn; everybody, if left out. For a profile.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Kind>,
+}
+
+/// Who has a turn in a round, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    /// Connections that ask as fast as they are answered.
+    Closed,
+    /// The same while the cloud swallows packets.
+    CloudSwallows,
+    /// The same beside clients that never finish a header.
+    SlowClients,
+    /// Units that come at a steady rate.
+    Offered,
 }
 
 /// What was measured, and what it comes to.
@@ -58,23 +75,36 @@ pub struct Issue {
 struct Measured {
     /// CPU microseconds for verifying a request and signing a certificate, in one thread.
     raw_us: f64,
-    closed: Figures,
-    cloud_swallows: Figures,
-    slow_clients: Figures,
-    offered: Figures,
+    turns: BTreeMap<Kind, Figures>,
     ratios: Ratios,
 }
 
+/// Each is there where those had a turn that it compares.
 #[derive(Debug, Serialize)]
 struct Ratios {
     /// CPU of the server for each, to the raw cost.
-    server_to_raw: f64,
+    server_to_raw: Option<f64>,
     /// The 99th percentile to the median.
-    p99_to_p50: f64,
+    p99_to_p50: Option<f64>,
     /// The rate while the cloud swallows packets, to the rate online.
-    cloud_swallows_to_online: f64,
+    cloud_swallows_to_online: Option<f64>,
     /// The 99th percentile beside slow clients, to that without.
-    slow_clients_p99: f64,
+    slow_clients_p99: Option<f64>,
+}
+
+impl Ratios {
+    fn new(turns: &BTreeMap<Kind, Figures>, raw_us: f64) -> Self {
+        let closed = turns.get(&Kind::Closed);
+        let to_closed = |kind, figure: fn(&Figures) -> f64| {
+            turns.get(&kind).zip(closed).map(|(one, other)| figure(one) / figure(other))
+        };
+        Self {
+            server_to_raw: closed.map(|closed| closed.server_us / raw_us),
+            p99_to_p50: closed.map(|closed| closed.p99_ms / closed.p50_ms),
+            cloud_swallows_to_online: to_closed(Kind::CloudSwallows, |figures| figures.per_second),
+            slow_clients_p99: to_closed(Kind::SlowClients, |figures| figures.p99_ms),
+        }
+    }
 }
 
 impl Issue {
@@ -91,36 +121,52 @@ impl Issue {
         let requests = Requests::make("load", self.requests)?;
         let length = Duration::from_secs(self.seconds);
         let raw = raw::verify_and_sign(length)?;
-        let (mut closed, mut away, mut beside, mut offered) =
-            (Turn::default(), Turn::default(), Turn::default(), Turn::default());
         // The first turn after a start is nobody's.
         for appliance in [&online, &swallowed] {
             appliance
                 .measure(appliance.door.closed(self.connections, Duration::from_secs(1), &requests))
                 .await?;
         }
+        let mut turns = BTreeMap::<Kind, Turn>::new();
         for _ in 0..self.rounds {
-            closed.add(online.measure(online.door.closed(self.connections, length, &requests)).await?);
-            away.add(swallowed.measure(swallowed.door.closed(self.connections, length, &requests)).await?);
-            let slow = drip::begin(online.address, &online.tls, self.slow)?;
-            beside.add(online.measure(online.door.closed(self.connections, length, &requests)).await?);
-            drop(slow);
-            offered.add(online.measure(online.door.offered(self.offered, length, &requests)).await?);
+            for kind in self.kinds() {
+                let appliance = if kind == Kind::CloudSwallows { &swallowed } else { &online };
+                let slow = (kind == Kind::SlowClients)
+                    .then(|| drip::begin(appliance.address, &appliance.tls, self.slow))
+                    .transpose()?;
+                let turn = match kind {
+                    Kind::Offered => {
+                        appliance.measure(appliance.door.offered(self.offered, length, &requests)).await?
+                    }
+                    _ => {
+                        appliance.measure(appliance.door.closed(self.connections, length, &requests)).await?
+                    }
+                };
+                drop(slow);
+                seen(kind, &turn.figures())?;
+                turns.entry(kind).or_default().add(turn);
+            }
         }
         online.stop().await?;
         swallowed.stop().await?;
         sky.set().await?;
-        let [closed, cloud_swallows, slow_clients, offered] =
-            [closed, away, beside, offered].map(|turn| turn.figures());
+        let turns = turns.into_iter().map(|(kind, turn)| (kind, turn.figures())).collect();
         let raw_us = raw.as_secs_f64() * 1e6;
-        let ratios = Ratios {
-            server_to_raw: closed.server_us / raw_us,
-            p99_to_p50: closed.p99_ms / closed.p50_ms,
-            cloud_swallows_to_online: cloud_swallows.per_second / closed.per_second,
-            slow_clients_p99: slow_clients.p99_ms / closed.p99_ms,
-        };
-        Ok(serde_json::to_value(Measured { raw_us, closed, cloud_swallows, slow_clients, offered, ratios })?)
+        let ratios = Ratios::new(&turns, raw_us);
+        Ok(serde_json::to_value(Measured { raw_us, turns, ratios })?)
     }
+
+    /// Who has a turn.
+    fn kinds(&self) -> Vec<Kind> {
+        let all = Kind::value_variants().iter().copied();
+        all.filter(|kind| self.only.is_empty() || self.only.contains(kind)).collect()
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "progress goes to standard error, the result to standard output")]
+fn seen(kind: Kind, figures: &Figures) -> Result<()> {
+    eprintln!("{kind:?}: {}", serde_json::to_string(figures)?);
+    Ok(())
 }
 
 /// A running appliance.
