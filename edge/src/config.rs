@@ -143,7 +143,7 @@ pub struct LimitsConfig {
 
 impl Default for LimitsConfig {
     fn default() -> Self {
-        Self { connections: 1024, connections_per_address: 32, signatures: 64 }
+        Self { connections: 1024, connections_per_address: 32, signatures: 256 }
     }
 }
 
