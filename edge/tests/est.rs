@@ -406,3 +406,57 @@ async fn while_nothing_can_be_issued_a_client_is_told_when_to_ask_again() {
     }
     assert_eq!(bench.edge.seq().await, seq, "nothing is written");
 }
+
+#[tokio::test]
+async fn a_label_is_a_line_a_profile_or_an_order() {
+    let bench = Bench::start("[profile.plain]\nvalidity = '10y'\n").await;
+    let supervisor = bench.edge.role("supervisor").await;
+    for (number, quantity) in [("PO-1", 2), ("PO-2", 2), ("L1", 2)] {
+        let order = json!({ "number": number, "quantity": quantity, "line": "L2", "profile": "plain" });
+        assert_eq!(bench.edge.ask(&supervisor, "/v1/orders", order).await.0, 201, "{number}");
+    }
+    let key = KeyPair::generate().unwrap();
+    let enroll = |path: &str, id: &str| {
+        bench.post(&bench.edge.client, path, &csr_for(&key, id, |_| {})).bearer_auth(&supervisor)
+    };
+    let unit = async |id: &str| bench.edge.get(&supervisor, &format!("/v1/units/{id}")).await.1;
+
+    let certificate = one(enroll("PO-1/simpleenroll", "u1").send().await.unwrap()).await;
+    assert_eq!(one(enroll("PO-1/simpleenroll", "u1").send().await.unwrap()).await, certificate, "a repeat");
+    let found = unit("u1").await;
+    assert_eq!(
+        [&found["order"], &found["line"], &found["profile"]],
+        [&json!("PO-1"), &json!("L2"), &json!("plain")],
+        "{found}"
+    );
+    let elsewhere = enroll("PO-2/simpleenroll", "u1");
+    assert_eq!(bench.refuses("another order", elsewhere, 409, "differs").await["field"], "order");
+    let (status, _) = answer(enroll("PO-1/serverkeygen", "u2")).await;
+    assert_eq!(status, 200);
+    bench.refuses("a full order", enroll("PO-1/serverkeygen", "u3"), 409, "order-full").await;
+    let bound = bench.post(&bench.edge.client, "PO-2/serverkeygen", &csr_for(&key, "u3", |_| {}));
+    let bound = bound.basic_auth("x", Some(&bench.token));
+    bench.refuses("an order of another line", bound, 409, "order-line").await;
+
+    // A profile says nothing of the line: that is the token's, or there is none.
+    bench.refuses("no line", enroll("plain/serverkeygen", "u4"), 400, "line-required").await;
+    let plain = bench.post(&bench.edge.client, "plain/serverkeygen", &csr_for(&key, "u4", |_| {}));
+    assert_eq!(answer(plain.basic_auth("x", Some(&bench.token))).await.0, 200);
+    let found = unit("u4").await;
+    assert_eq!([&found["profile"], &found["line"]], [&json!("plain"), &json!("L1")]);
+
+    // A line stays a line, whatever a planner calls an order.
+    assert_eq!(answer(enroll("L1/serverkeygen", "u5")).await.0, 200);
+    let found = unit("u5").await;
+    assert_eq!([&found["order"], &found["line"]], [&Value::Null, &json!("L1")]);
+
+    let device = bench.edge.client_with(&certificate, &key.serialize_pem());
+    let renew = |path: &str| bench.post(&device, path, &csr_for(&key, "u1", |_| {}));
+    for elsewhere in ["PO-2", "default", "L1"] {
+        bench.refuses(elsewhere, renew(&format!("{elsewhere}/simplereenroll")), 403, "forbidden").await;
+    }
+    for own in ["PO-1", "plain", "L2"] {
+        assert_eq!(one(renew(&format!("{own}/simplereenroll")).send().await.unwrap()).await, certificate);
+    }
+    check_rebuild(&bench.edge.stop().await.0).await;
+}

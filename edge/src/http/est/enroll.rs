@@ -28,10 +28,10 @@ async fn enroll(
     label: Label,
     der: &[u8],
 ) -> Result<Response, Problem> {
-    let line = label.line(principal)?;
+    let wish = label.wish(principal)?;
     let csr = Csr::from_der(der).map_err(|why| unprocessable(why.code(), why.to_string()))?;
     let name = csr.common_name.as_deref().ok_or_else(nameless)?;
-    let wish = Wish { id: Some(id(name)?), csr: Some(csr), line: Some(line), ..Wish::default() };
+    let wish = Wish { id: Some(id(name)?), csr: Some(csr), ..wish };
     certificates(&[&issue(floor, principal, wish).await?.certificate(floor)?])
 }
 

@@ -1,7 +1,6 @@
 //! `POST /simplereenroll` (RFC 7030 4.2.2): a unit renews its certificate with the one that it has.
 
 use axum::{Extension, extract::State, response::Response};
-use http::StatusCode;
 use web::Problem;
 use x509_parser::{
     certification_request::X509CertificationRequest,
@@ -31,10 +30,7 @@ pub(in crate::http) async fn simplereenroll(
 }
 
 async fn reenroll(floor: &Shared, peer: &UnitPeer, label: Label, der: &[u8]) -> Result<Response, Problem> {
-    if label.line.is_some_and(|line| line != peer.unit.line) {
-        let detail = format!("this unit is of line {}; ask there, or leave the label out", peer.unit.line);
-        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
-    }
+    label.fits(&peer.unit)?;
     let csr = Csr::from_der(der).map_err(|why| unprocessable(why.code(), why.to_string()))?;
     if !same_subject(der, &peer.certificate) {
         let detail =

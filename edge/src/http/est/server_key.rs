@@ -38,8 +38,7 @@ async fn generate(
     label: Label,
     der: &[u8],
 ) -> Result<Response, Problem> {
-    let line = label.line(principal)?;
-    let wish = Wish { id: Some(id(&name(der)?)?), line: Some(line), ..Wish::default() };
+    let wish = Wish { id: Some(id(&name(der)?)?), ..label.wish(principal)? };
     match issue(floor, principal, wish).await? {
         Outcome::Issued { unit, private_key: Some(key), .. } => {
             let certificate = certificate_der(&unit)?;
