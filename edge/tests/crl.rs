@@ -7,8 +7,8 @@ use std::{collections::HashMap, fs};
 
 use edge::EdgeEvent;
 use serde_json::{Value, json};
-use support::{Running, csr, now, problem, write};
-use time::macros::datetime;
+use support::{Dial, Running, csr, now, problem, write};
+use time::{Duration, OffsetDateTime, macros::datetime};
 use x509_parser::{
     pem::parse_x509_pem,
     prelude::{CertificateRevocationList, FromDer, X509Certificate},
@@ -89,7 +89,32 @@ async fn a_rekey_revokes_what_was_lost_at_once_and_everybody_may_read_the_list()
     let listed = list(&edge, |list| serials(list) == expected).await;
     let (_, parsed) = CertificateRevocationList::from_der(&listed).unwrap();
     let (from, until) = (parsed.last_update().to_datetime(), parsed.next_update().unwrap().to_datetime());
-    assert_eq!(until - from, time::Duration::days(7));
+    assert_eq!(until - from, Duration::days(7));
+}
+
+#[tokio::test]
+async fn a_list_is_never_dated_by_a_clock_that_is_not_believed() {
+    let dial = Dial::new();
+    let edge = Running::start_with("", dial.source()).await;
+    let token = edge.role("supervisor").await;
+    let right = dial.wall();
+    let mut scrapped = Vec::new();
+    let clocks = [right + Duration::days(7305), OffsetDateTime::UNIX_EPOCH, right];
+    for (n, clock) in clocks.into_iter().enumerate() {
+        dial.set(right);
+        let id = format!("u{n}");
+        let (status, unit) = edge.issue(&token, &json!({ "id": id, "csr": csr(&id), "line": "L1" })).await;
+        assert_eq!(status, 201, "{unit}");
+        dial.set(clock);
+        let scrap = edge.ask(&token, &format!("/v1/units/{id}/scrap"), json!({ "reason": "burnt" })).await;
+        assert_eq!(scrap.0, 200, "{clock}: a scrapped unit is scrapped, whatever the clock says");
+        scrapped.push(unit);
+        let expected = sorted(&scrapped.iter().collect::<Vec<_>>());
+        let listed = list(&edge, |list| serials(list) == expected).await;
+        let (_, parsed) = CertificateRevocationList::from_der(&listed).unwrap();
+        let dated = parsed.last_update().to_datetime();
+        assert!((dated - right).abs() < Duration::HOUR, "by a clock at {clock} a list is of {dated}");
+    }
 }
 
 #[tokio::test]
@@ -102,8 +127,8 @@ async fn a_certificate_leaves_the_list_one_term_after_its_end_and_another_author
     let (dir, admin) = edge.stop().await;
     let today = now();
     let rows = [
-        ("aa01", today - time::Duration::days(6), issuer.as_str(), true),
-        ("aa02", today - time::Duration::days(8), issuer.as_str(), false),
+        ("aa01", today - Duration::days(6), issuer.as_str(), true),
+        ("aa02", today - Duration::days(8), issuer.as_str(), false),
         ("aa03", datetime!(9999-12-31 23:59:59 UTC), issuer.as_str(), true),
         ("aa04", datetime!(9999-12-31 23:59:59 UTC), "another", false),
     ];

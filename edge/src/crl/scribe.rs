@@ -1,11 +1,14 @@
 //! Makes the lists of revoked certificates whenever one is due.
+//!
+//! They are dated by the highest time that was believed: a list from a future that never comes would be taken for the
+//! latest for ever. While the clock is not believed that time stands still, and lists are paced by how long we run.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use keys::SigningKey;
 use ledger::{Decision, ReadError, Stamp, View};
 use time::OffsetDateTime;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -20,7 +23,7 @@ use crate::{
     config::CrlConfig,
     fence,
     fingerprint::sha256,
-    http::{Shared, now},
+    http::Shared,
     pki::{List, sign_list},
 };
 
@@ -46,10 +49,20 @@ pub(crate) struct Crls {
 #[derive(Debug, Clone, Copy)]
 struct Made {
     at: OffsetDateTime,
+    /// The same on a clock that nobody can set.
+    instant: Instant,
     /// The last revocation that it includes.
     revocations: u64,
     /// Whether it is there.
     done: bool,
+}
+
+impl Made {
+    /// How old it is at `now`. A clock that was set back, or stands still, holds nothing up.
+    fn age(&self, now: OffsetDateTime) -> Duration {
+        let wall = (now - self.at).max(time::Duration::ZERO).unsigned_abs();
+        self.instant.elapsed().max(wall)
+    }
 }
 
 /// Why a list could not be made.
@@ -108,7 +121,7 @@ impl Crls {
         let recorded = ca::recorded(&self.floor.ledger)?.map(|ca| ca.sha256);
         let taking_over = recorded.filter(|recorded| *recorded != current.sha256());
         let mut rest = if taking_over.is_some() { PACE } else { NAP };
-        let since = now() - self.policy.valid;
+        let since = self.floor.clock.latest() - self.policy.valid;
         for chain in ca::all(&self.floor.ledger)? {
             // Those that gave way and are good, or were good within the last term.
             let good = chain.ends().is_none_or(|end| end >= since);
@@ -124,12 +137,12 @@ impl Crls {
         let issuer = chain.sha256();
         let ledger = &self.floor.ledger;
         let revocations = ledger.get::<u64>(&revocations(&issuer))?.unwrap_or_default();
-        let at = now();
+        let at = self.floor.clock.latest();
         if let Some(made) = self.made.get(&issuer) {
             let rest = if made.done {
-                self.policy.due(made.at, made.revocations != revocations, at)
+                self.policy.due(made.age(at), made.revocations != revocations)
             } else {
-                RETRY.saturating_sub((at - made.at).max(time::Duration::ZERO).unsigned_abs())
+                RETRY.saturating_sub(made.age(at))
             };
             if !rest.is_zero() {
                 return Ok(rest);
@@ -153,8 +166,8 @@ impl Crls {
                 false
             }
         };
-        self.made.insert(issuer, Made { at, revocations, done });
-        Ok(if done { self.policy.due(at, false, at) } else { RETRY })
+        self.made.insert(issuer, Made { at, instant: Instant::now(), revocations, done });
+        Ok(if done { self.policy.due(Duration::ZERO, false) } else { RETRY })
     }
 
     async fn make(&mut self, chain: &Chain, at: OffsetDateTime) -> Result<Shown, Trouble> {

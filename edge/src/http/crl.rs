@@ -8,7 +8,7 @@ use axum::{
 use http::{StatusCode, header};
 use web::Problem;
 
-use super::{Shared, now, unreadable};
+use super::{Shared, unreadable};
 use crate::{
     ca::{self, SHORT},
     crl::Shown,
@@ -40,7 +40,7 @@ pub(super) async fn list_of(
 fn show(floor: &Shared, issuer: &str) -> Result<Response, Problem> {
     let shown = floor.crl.borrow().get(issuer).cloned();
     match shown {
-        Some(Shown::List { der, until }) if now() < until => {
+        Some(Shown::List { der, until }) if floor.clock.latest() < until => {
             let headers =
                 [(header::CONTENT_TYPE, "application/pkix-crl"), (header::CACHE_CONTROL, "max-age=60")];
             Ok((headers, Bytes::from_owner(der)).into_response())
