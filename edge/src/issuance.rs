@@ -192,15 +192,7 @@ fn check(floor: &Shared, principal: &Principal, wish: Wish) -> Result<Checked, P
             "say on which line the unit is made: \"line\": \"…\"; only a token for one line, or an order, makes up for it";
         unprocessable("line-required", detail.to_owned())
     })?;
-    let Some(found) = floor.lines.iter().find(|known| known.id == line) else {
-        let known: Vec<_> = floor.lines.iter().map(|known| known.id.as_str()).collect();
-        let detail = format!(
-            "there is no line '{}' here, only {}; see [[line]] in the configuration",
-            line,
-            known.join(", ")
-        );
-        return Err(unprocessable("line-unknown", detail));
-    };
+    let found = floor.line(&line)?;
     if !principal.may_use(&line) {
         let own = principal.line.as_deref().unwrap_or_default();
         let detail = format!("this token is for line {own}; use one for line {}", line);

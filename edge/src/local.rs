@@ -245,8 +245,8 @@ async fn create(
             "a token's name has 1 to 64 letters, digits, '-', '_' and '.'".to_owned(),
         ));
     }
-    if let Some(line) = new.line.as_ref().filter(|line| !floor.lines.iter().any(|known| known.id == **line)) {
-        return Err(bad("line-unknown", format!("there is no line '{line}' in the configuration")));
+    if let Some(line) = &new.line {
+        floor.line(line)?;
     }
     if new.expires.is_some_and(|expires| expires <= now()) {
         return Err(bad("expired", "the token would have expired already; choose a later end".to_owned()));

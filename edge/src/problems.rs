@@ -284,12 +284,12 @@ pub(crate) const PROBLEMS: &[Known] = &[
     row(
         "label-unknown",
         &[404],
-        "The label in the EST address names no line of this box.",
-        "Use one of the labels in the detail, or none with a token for one line.",
+        "The label in the EST address is no line, no profile and no production order of this box.",
+        "Use one of the labels in the detail or an order's number, or none with a token for one line.",
     ),
     row(
         "line-required",
-        &[422],
+        &[400, 422],
         "The request names no line, and the token is good for more than one.",
         "Send \"line\", or use a token for one line.",
     ),

@@ -98,8 +98,8 @@ pub(crate) async fn enroll(floor: &Shared, actor: String, new: NewStation) -> Re
         let detail = "a station's name has 1 to 64 letters, digits, '-', '_' and '.'";
         return Err(unprocessable("name-invalid", detail.to_owned()));
     }
-    if let Some(line) = line.as_ref().filter(|line| !floor.lines.iter().any(|known| known.id == **line)) {
-        return Err(unprocessable("line-unknown", format!("there is no line '{line}' in the configuration")));
+    if let Some(line) = &line {
+        floor.line(line)?;
     }
     // Certificates know whole seconds.
     let expires = expires.replace_nanosecond(0).unwrap_or(expires);

@@ -84,6 +84,17 @@ impl Floor {
         let found = self.ledger.get(index::BOX)?;
         Ok(found.expect("an appliance is bound only to a ledger that names its box"))
     }
+
+    /// The line with this id.
+    pub(crate) fn line(&self, id: &str) -> Result<&LineConfig, Problem> {
+        self.lines.iter().find(|line| line.id == id).ok_or_else(|| {
+            let known: Vec<_> = self.lines.iter().map(|line| line.id.as_str()).collect();
+            let known = known.join(", ");
+            let detail =
+                format!("there is no line '{id}' here, only {known}; see [[line]] in the configuration");
+            Problem::new(http::StatusCode::UNPROCESSABLE_ENTITY, "line-unknown", detail)
+        })
+    }
 }
 
 /// A handle to it.

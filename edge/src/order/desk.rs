@@ -82,11 +82,7 @@ fn check(floor: &Shared, order: &OrderOpened, at: OffsetDateTime) -> Result<(), 
             "an order is for at least one unit; say how many".to_owned(),
         ));
     }
-    if !floor.lines.iter().any(|known| known.id == *line) {
-        let known: Vec<_> = floor.lines.iter().map(|known| known.id.as_str()).collect();
-        let detail = format!("there is no line '{line}' here, only {}", known.join(", "));
-        return Err(unprocessable("line-unknown", detail));
-    }
+    floor.line(line)?;
     if let Some(name) = profile {
         Profile::find(&floor.issuing.current().issuer, name)?;
     }
