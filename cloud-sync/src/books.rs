@@ -8,6 +8,7 @@
 //! | `held/{id}` | the id: what needs a person |
 //! | `books/{name}` | a counter |
 //! | `link` | [`LinkRecord`] |
+//! | `paused` | [`Pause`], while a person wants nothing to be sent |
 //!
 //! A program's `Event::apply` calls [`want`] and [`record`]; nothing else writes under these keys.
 
@@ -41,6 +42,16 @@ pub struct LinkRecord {
     /// How it is.
     #[serde(flatten)]
     pub state: LinkState,
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    pub since: OffsetDateTime,
+}
+
+/// That a person wants nothing to be sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Why.
+    pub reason: String,
     /// Since when.
     #[serde(with = "time::serde::rfc3339")]
     pub since: OffsetDateTime,
@@ -86,6 +97,7 @@ const HELD: &[u8] = b"books/held";
 const SUPERSEDED: &[u8] = b"books/superseded";
 const LINK: &[u8] = b"link";
 const QUEUE: &[u8] = b"wait/";
+const PAUSED: &[u8] = b"paused";
 
 /// Applies that `want` is wanted for `id`; the event that says so is the one at `at`.
 pub fn want(changes: &mut Changes<'_>, at: &Applied<'_>, id: &RegistrationId, want: Want, epoch: u32) {
@@ -99,6 +111,11 @@ pub fn record(changes: &mut Changes<'_>, at: &Applied<'_>, event: &CloudEvent) {
         CloudEvent::Held { id, epoch, why } => {
             step(changes, at, id, Happening::Stopped { epoch: *epoch, why: why.clone() });
         }
+        CloudEvent::Retried { id, epoch } => step(changes, at, id, Happening::Retried { epoch: *epoch }),
+        CloudEvent::Paused { reason } => {
+            changes.put(PAUSED, &Pause { reason: reason.clone(), since: at.at });
+        }
+        CloudEvent::Resumed {} => changes.remove(PAUSED),
         // What follows from it is the program's business.
         CloudEvent::Superseded { .. } => {}
         CloudEvent::LinkChanged { to } => changes.put(LINK, &LinkRecord { state: to.clone(), since: at.at }),
@@ -178,6 +195,17 @@ pub fn balance(ledger: &impl Reads) -> Result<Books, ReadError> {
 /// The way to the cloud, as last written down; `None` before the first try.
 pub fn link(ledger: &impl Reads) -> Result<Option<LinkRecord>, ReadError> {
     ledger.get(LINK)
+}
+
+/// Whether a person wants nothing to be sent.
+pub fn paused(ledger: &impl Reads) -> Result<Option<Pause>, ReadError> {
+    ledger.get(PAUSED)
+}
+
+/// The same, for a decision.
+#[must_use]
+pub fn standing_pause(view: &View<'_>) -> Option<Pause> {
+    view.get(PAUSED)
 }
 
 /// When the oldest waiting job was wanted; `None` when nothing waits.

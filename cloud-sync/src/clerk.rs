@@ -362,7 +362,11 @@ pub fn fitting<E: From<CloudEvent>>(
             CloudEvent::Held { id, epoch, why } => {
                 (id, Happening::Stopped { epoch: *epoch, why: Why::clone(why) })
             }
-            CloudEvent::LinkChanged { .. } | CloudEvent::Superseded { .. } => return true,
+            CloudEvent::Retried { id, epoch } => (id, Happening::Retried { epoch: *epoch }),
+            CloudEvent::LinkChanged { .. }
+            | CloudEvent::Superseded { .. }
+            | CloudEvent::Paused { .. }
+            | CloudEvent::Resumed {} => return true,
         };
         after(books::standing(view, id).map(|record| record.state).as_ref(), happening, at).is_ok()
     };

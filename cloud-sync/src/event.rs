@@ -16,7 +16,7 @@ pub enum CloudEvent {
         /// The pass that was told.
         epoch: u32,
     },
-    /// The cloud disagrees, and asking again will not help.
+    /// The cloud disagrees, and asking again will not help; or a person does not want it asked.
     Held {
         /// The unit.
         id: RegistrationId,
@@ -30,6 +30,20 @@ pub enum CloudEvent {
         /// How it is now.
         to: LinkState,
     },
+    /// A person wants what was held to be asked again.
+    Retried {
+        /// The unit.
+        id: RegistrationId,
+        /// The pass that is to be told.
+        epoch: u32,
+    },
+    /// A person wants nothing to be sent.
+    Paused {
+        /// Why.
+        reason: String,
+    },
+    /// A person wants it to go on.
+    Resumed {},
     /// This box was restored from a backup and lives on elsewhere: it must not go on here.
     Superseded {
         /// The generation that lives.

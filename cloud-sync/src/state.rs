@@ -3,6 +3,7 @@
 //! ```text
 //! Waiting ── Accepted ─▶ Settled          a new want replaces a waiting or held one (Superseded)
 //!    └────── Stopped ──▶ Held             an outcome for another epoch is ignored
+//!    ◀────── Retried ───┘
 //! ```
 //!
 //! Nothing is stored about a request in flight: every request is safe to repeat.
@@ -24,10 +25,13 @@ pub enum Want {
     Activate,
 }
 
+/// The code of a job that a person has stopped.
+pub const ASKED: &str = "asked";
+
 /// Why a job stopped and a person should look.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Why {
-    /// A stable code: `conflict`, `rejected`, `activated`, `assigned`, `claim-mismatch`, `no-claim`, `scrapped`.
+    /// A stable code: [`ASKED`], `conflict`, `rejected`, `activated`, `assigned`, `claim-mismatch`, `no-claim`, `scrapped`.
     pub code: String,
     /// A sentence for that person.
     pub detail: String,
@@ -101,12 +105,17 @@ pub enum Happening {
         /// The pass that was told.
         epoch: u32,
     },
-    /// Asking again will not help.
+    /// Asking again will not help, or a person does not want it.
     Stopped {
         /// The pass that was told.
         epoch: u32,
         /// What the matter is.
         why: Why,
+    },
+    /// A person wants it asked again.
+    Retried {
+        /// The pass that is to be told.
+        epoch: u32,
     },
 }
 
@@ -117,6 +126,8 @@ pub enum Ignored {
     OtherEpoch,
     /// Nothing is waiting for an outcome.
     NotWaiting,
+    /// Nothing is held that could be asked again.
+    NotHeld,
 }
 
 /// Where a unit stands after `happening`. Total: what does not fit is ignored, with the reason, and never a panic.
@@ -127,10 +138,16 @@ pub fn after(before: Option<&State>, happening: Happening, at: OffsetDateTime) -
         }
         (_, Happening::Wanted { want, epoch }) => Ok(State::Waiting { want, epoch }),
         (None, Happening::Accepted { .. } | Happening::Stopped { .. }) => Err(Ignored::NotWaiting),
-        (Some(before), Happening::Accepted { epoch } | Happening::Stopped { epoch, .. })
-            if epoch != before.epoch() =>
-        {
-            Err(Ignored::OtherEpoch)
+        (None, Happening::Retried { .. }) => Err(Ignored::NotHeld),
+        (
+            Some(before),
+            Happening::Accepted { epoch } | Happening::Stopped { epoch, .. } | Happening::Retried { epoch },
+        ) if epoch != before.epoch() => Err(Ignored::OtherEpoch),
+        (Some(State::Held { want, epoch, .. }), Happening::Retried { .. }) => {
+            Ok(State::Waiting { want: *want, epoch: *epoch })
+        }
+        (Some(State::Waiting { .. } | State::Settled { .. }), Happening::Retried { .. }) => {
+            Err(Ignored::NotHeld)
         }
         (Some(State::Waiting { want, epoch }), Happening::Accepted { .. }) => {
             Ok(State::Settled { want: *want, epoch: *epoch, at })

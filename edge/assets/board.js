@@ -54,9 +54,10 @@ function cloud(cloud, now) {
   const safe = waiting ? `${waiting} ${waiting === 1 ? "job" : "jobs"} safe on disk` : "nothing waits";
   const words = {
     off: "not configured", unknown: "not tried yet", up: "connected",
+    paused: `paused since ${cloud.since ? clock(Date.parse(cloud.since)).slice(0, 5) : "?"}`,
     down: `offline since ${cloud.since ? clock(Date.parse(cloud.since)).slice(0, 5) : "?"}`,
   };
-  put(footer, ".shape", { up: "●", down: "○" }[cloud.link] ?? "–");
+  put(footer, ".shape", { up: "●", down: "○", paused: "‖" }[cloud.link] ?? "–");
   put(footer, "#cloud-state", words[cloud.link] ?? cloud.link);
   put(footer, "#cloud-waiting", safe);
   put(footer, "#cloud-held", held ? `◆ ${held} need a person` : "");

@@ -56,7 +56,7 @@ pub(crate) struct Line {
 /// The cloud, as the floor needs to know it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct CloudView {
-    /// `off` without a configured cloud, else `unknown`, `up` or `down`.
+    /// `off` without a configured cloud, `paused` while a person wants nothing to be sent, else `unknown`, `up` or `down`.
     pub(crate) link: String,
     /// A few words on why it is down.
     pub(crate) why: Option<String>,
@@ -156,6 +156,7 @@ impl Lookout {
         });
         let lines = lines.collect::<Result<_, ReadError>>()?;
         let link = link.as_ref().map(|link| link.borrow().clone());
+        let paused = books::paused(ledger)?.filter(|_| link.is_some());
         let (word, why) = match link.as_ref().map(|link| &link.state) {
             None => ("off", None),
             Some(LinkState::Unknown) => ("unknown", None),
@@ -166,16 +167,23 @@ impl Lookout {
             LinkState::Down { cause, .. } => Some(cause),
             LinkState::Unknown | LinkState::Up => None,
         });
+        let (word, why) = match &paused {
+            Some(pause) => ("paused", Some(pause.reason.clone())),
+            None => (word, why),
+        };
         let books = books::balance(ledger)?;
         let waiting = u64::try_from(books.waiting).unwrap_or_default();
         let cloud = CloudView {
             link: word.to_owned(),
             why,
-            code: cause.map(|cause| cause.code().to_owned()),
-            advice: cause.map(|cause| cause.advice().to_owned()),
-            next_try: link.as_ref().and_then(|link| link.next_try),
+            code: cause.filter(|_| paused.is_none()).map(|cause| cause.code().to_owned()),
+            advice: match &paused {
+                Some(_) => Some("somebody has paused it; let it go on with: edge queue resume".to_owned()),
+                None => cause.map(|cause| cause.advice().to_owned()),
+            },
+            next_try: link.as_ref().filter(|_| paused.is_none()).and_then(|link| link.next_try),
             eta_seconds: link.as_ref().and_then(|link| link.eta(waiting)).map(|eta| eta.as_secs()),
-            since: link.map(|link| link.since),
+            since: paused.map(|pause| pause.since).or(link.map(|link| link.since)),
             books,
             oldest: books::oldest(ledger)?,
         };

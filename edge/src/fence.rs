@@ -1,7 +1,7 @@
 //! What keeps a box from issuing and sending: it was restored and has not compared itself with the cloud yet, or it lives
 //! on elsewhere.
 
-use cloud_sync::{Permit, fence::Identity};
+use cloud_sync::{Permit, books, fence::Identity};
 use http::StatusCode;
 use ledger::{Applied, Changes, Ledger, ReadError, Seq, View};
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,7 @@ pub(crate) fn in_view(view: &View<'_>) -> Option<Fence> {
 
 /// Whether the worker may send, and as whom.
 pub(crate) fn permit(ledger: &Ledger<EdgeEvent>, certificate: &[u8]) -> Result<Permit, ReadError> {
-    if committed(ledger)?.is_some() {
+    if committed(ledger)?.is_some() || books::paused(ledger)?.is_some() {
         return Ok(Permit::Withheld);
     }
     let this_box: Option<index::BoxRecord> = ledger.get(index::BOX)?;

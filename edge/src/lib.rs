@@ -39,6 +39,7 @@ mod pki;
 mod plain;
 mod problems;
 mod profile;
+mod queue;
 mod reconcile;
 mod record;
 mod renewal;

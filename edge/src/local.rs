@@ -11,10 +11,11 @@ use std::{
 
 use axum::{
     Router,
-    extract::{ConnectInfo, Path as UrlPath, State, connect_info::Connected},
+    extract::{ConnectInfo, Path as UrlPath, Query, State, connect_info::Connected},
     routing::{delete, get, post},
     serve::IncomingStream,
 };
+use cloud_sync::books::Pause;
 use http::StatusCode;
 use ledger::{Decision, Stamp, View};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,7 @@ use crate::{
     http::{Shared, Status, clock_view, now, refused, status_now, unreadable},
     order::{self, Closed, OrderOpened, OrderRecord},
     plain::is_plain,
+    queue::{self, Changed, Hold, Job, Part, Pick, Queue, Reason, Wanted},
     reconcile::{self, Comparison, Order},
     stations::{self, Enrolled, NewStation},
 };
@@ -98,6 +100,13 @@ impl Local {
             .route("/orders", get(orders).post(open_order))
             .route("/orders/{number}", get(show_order))
             .route("/orders/{number}/close", post(close_order))
+            .route("/queue", get(show_queue))
+            .route("/queue/jobs", get(list_jobs))
+            .route("/queue/jobs/{id}", get(show_job))
+            .route("/queue/retry", post(retry_jobs))
+            .route("/queue/hold", post(hold_jobs))
+            .route("/queue/pause", post(pause_queue))
+            .route("/queue/resume", post(resume_queue))
             .with_state(floor);
         Ok(Self { listener, path: path.to_owned(), router })
     }
@@ -168,6 +177,65 @@ async fn accept_clock(
 ) -> Result<Json<ClockAccepted>, Problem> {
     let actor = caller.actor()?;
     accept(&floor, actor, acceptance).await.map(Json)
+}
+
+/// Jobs for the cloud, at a glance.
+async fn show_queue(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<Json<Queue>, Problem> {
+    caller.actor()?;
+    queue::glance(&floor).map(Json)
+}
+
+async fn list_jobs(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Part>, Problem> {
+    caller.actor()?;
+    queue::list(&floor, &wanted).map(Json)
+}
+
+async fn show_job(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    UrlPath(id): UrlPath<String>,
+) -> Result<Json<Job>, Problem> {
+    caller.actor()?;
+    queue::show(&floor, &id).map(Json)
+}
+
+async fn retry_jobs(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Json(pick): Json<Pick>,
+) -> Result<Json<Changed>, Problem> {
+    queue::retry(&floor, &caller.actor()?, pick).await.map(Json)
+}
+
+async fn hold_jobs(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Json(hold): Json<Hold>,
+) -> Result<Json<Changed>, Problem> {
+    queue::hold(&floor, &caller.actor()?, hold).await.map(Json)
+}
+
+async fn pause_queue(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Json(reason): Json<Reason>,
+) -> Result<Json<Pause>, Problem> {
+    queue::pause(&floor, &caller.actor()?, reason).await.map(Json)
+}
+
+async fn resume_queue(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<StatusCode, Problem> {
+    queue::resume(&floor, &caller.actor()?).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Certificates, PEM, the issuing CA first.

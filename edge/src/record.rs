@@ -39,8 +39,17 @@ impl EdgeEvent {
         match self {
             Self::UnitIssued(unit) => Some(&unit.id),
             Self::UnitScrapped(unit) => Some(&unit.id),
-            Self::Cloud(CloudEvent::Accepted { id, .. } | CloudEvent::Held { id, .. }) => Some(id),
-            Self::Cloud(CloudEvent::LinkChanged { .. } | CloudEvent::Superseded { .. })
+            Self::Cloud(
+                CloudEvent::Accepted { id, .. }
+                | CloudEvent::Held { id, .. }
+                | CloudEvent::Retried { id, .. },
+            ) => Some(id),
+            Self::Cloud(
+                CloudEvent::LinkChanged { .. }
+                | CloudEvent::Superseded { .. }
+                | CloudEvent::Paused { .. }
+                | CloudEvent::Resumed {},
+            )
             | Self::BoxNamed { .. }
             | Self::Restored(_)
             | Self::UnitsLost { .. }
@@ -113,6 +122,11 @@ impl EdgeEvent {
             Self::Cloud(CloudEvent::Held { id, epoch, why }) => {
                 format!("{id} held, pass {epoch}: {} ({})", why.detail, why.code)
             }
+            Self::Cloud(CloudEvent::Retried { id, epoch }) => {
+                format!("{id} is to be asked again, pass {epoch}")
+            }
+            Self::Cloud(CloudEvent::Paused { reason }) => format!("nothing is sent: {reason}"),
+            Self::Cloud(CloudEvent::Resumed {}) => "sending goes on".to_owned(),
             Self::Cloud(CloudEvent::Superseded { generation }) => {
                 format!("this box lives on elsewhere, as generation {generation}")
             }

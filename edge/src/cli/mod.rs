@@ -10,6 +10,7 @@ mod export;
 mod init;
 mod ledger;
 mod order;
+mod queue;
 mod reconcile;
 mod run;
 mod say;
@@ -68,6 +69,9 @@ enum Command {
     /// Opens production orders, closes them, and shows how far they are.
     #[command(subcommand)]
     Order(order::Order),
+    /// Looks at what waits for the cloud and what it has refused, has it asked again, or held, or nothing sent.
+    #[command(subcommand)]
+    Queue(queue::Queue),
 }
 
 /// What a command prints, where it can.
@@ -163,6 +167,7 @@ pub async fn main() -> ExitCode {
         Command::Clock(command) => command.run().await,
         Command::Explain(command) => command.run(),
         Command::Order(command) => command.run().await,
+        Command::Queue(command) => command.run().await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -36,6 +36,7 @@ fn text(status: &Status) -> Vec<String> {
         ("off", _) => "not configured".to_owned(),
         ("unknown", _) => "not tried yet".to_owned(),
         ("up", _) => "reachable".to_owned(),
+        ("paused", why) => format!("PAUSED: {}", why.as_deref().unwrap_or("no reason")),
         (_, why) => format!("working offline ({})", why.as_deref().unwrap_or("unreachable")),
     };
     let balance = if status.books_balance { "the books balance" } else { "THE BOOKS DO NOT BALANCE" };

@@ -191,7 +191,12 @@ pub(crate) fn scrapped(changes: &mut Changes<'_>, at: &Applied<'_>, scrapped: &U
 
 /// Applies what the cloud said about a unit.
 pub(crate) fn told(changes: &mut Changes<'_>, at: &Applied<'_>, event: &CloudEvent) {
-    let (CloudEvent::Accepted { id, epoch } | CloudEvent::Held { id, epoch, .. }) = event else { return };
+    let (CloudEvent::Accepted { id, epoch }
+    | CloudEvent::Held { id, epoch, .. }
+    | CloudEvent::Retried { id, epoch }) = event
+    else {
+        return;
+    };
     history::note(changes, at, id);
     if matches!(event, CloudEvent::Accepted { .. })
         && let Some(found) = changes.get::<Retiring>(&retiring(id))

@@ -10,49 +10,72 @@ use anyhow::{Result, ensure};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpSocket,
+    net::{TcpSocket, TcpStream},
+    sync::mpsc,
     task::JoinSet,
     time::{Instant, sleep_until},
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
+/// Over how long they come, one after the other; for so long the server lets them be, so that they go on coming at that rate.
+const COMING: Duration = Duration::from_secs(5);
 /// How often each sends a byte.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How many come from one address.
 const EACH: usize = 8;
 
-/// Starts so many; they come again when they are sent away, until they are dropped.
-pub(crate) fn begin(address: SocketAddr, tls: &Arc<ClientConfig>, clients: usize) -> Result<JoinSet<()>> {
+/// Starts so many, and returns once each has begun its header or was sent away; they come again when they are sent away,
+/// until they are dropped.
+pub(crate) async fn begin(
+    address: SocketAddr,
+    tls: &Arc<ClientConfig>,
+    clients: usize,
+) -> Result<JoinSet<()>> {
     let mut dripping = JoinSet::new();
+    let (there, mut arrived) = mpsc::channel::<()>(1);
     for number in 0..clients {
         let from = u16::try_from(number / EACH)?;
         let [a, b] = from.to_be_bytes();
         let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 7, a, b.max(1))), 0);
         let (tls, first) = (
             TlsConnector::from(tls.clone()),
-            Instant::now() + PAUSE * u32::try_from(number)? / u32::try_from(clients)?,
+            Instant::now() + COMING * u32::try_from(number)? / u32::try_from(clients)?,
         );
+        let mut there = Some(there.clone());
         dripping.spawn(async move {
             let mut next = first;
             loop {
                 sleep_until(next).await;
                 next += PAUSE;
                 // Being sent away is what it is there for.
-                let _ = drip(address, from, &tls).await;
+                if let Ok(stream) = knock(address, from, &tls).await {
+                    drop(there.take());
+                    let _ = drip(stream).await;
+                }
+                drop(there.take());
             }
         });
     }
     ensure!(!dripping.is_empty(), "there are no slow clients");
+    drop(there);
+    // Nobody ever sends: it ends when the last has dropped its end.
+    arrived.recv().await;
     Ok(dripping)
 }
 
-async fn drip(to: SocketAddr, from: SocketAddr, tls: &TlsConnector) -> Result<()> {
+/// Opens a connection, and begins a header.
+async fn knock(to: SocketAddr, from: SocketAddr, tls: &TlsConnector) -> Result<TlsStream<TcpStream>> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(from)?;
     let stream = socket.connect(to).await?;
-    let stream = tls.connect(ServerName::try_from("localhost")?, stream).await?;
-    let (reading, mut writing) = tokio::io::split(stream);
-    writing.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nx-slow: ").await?;
+    let mut stream = tls.connect(ServerName::try_from("localhost")?, stream).await?;
+    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nx-slow: ").await?;
+    Ok(stream)
+}
+
+/// Goes on with it, for ever.
+async fn drip(stream: TlsStream<TcpStream>) -> Result<()> {
+    let (reading, writing) = tokio::io::split(stream);
     tokio::select! {
         ended = gone(reading) => ended,
         ended = trickle(writing) => ended,

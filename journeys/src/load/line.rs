@@ -68,6 +68,10 @@ struct Line {
     token: String,
 }
 
+/// Line PCs, each with a connection.
+#[derive(Debug)]
+pub(crate) struct Lines(Vec<Line>);
+
 impl Door {
     /// The `number`th line PC, with a connection that is open already.
     async fn line(&self, number: usize) -> Result<Line> {
@@ -86,19 +90,21 @@ impl Door {
         Ok(line)
     }
 
-    /// So many connections, each of which asks for the next unit when it has the last, for so long.
-    pub(crate) async fn closed(
-        &self,
-        connections: usize,
-        length: Duration,
-        requests: &Requests,
-    ) -> Result<Turn> {
+    /// So many line PCs, with connections that are open.
+    pub(crate) async fn lines(&self, connections: usize) -> Result<Lines> {
         let mut lines = Vec::new();
         for number in 0..connections {
             lines.push(self.line(number).await?);
         }
+        Ok(Lines(lines))
+    }
+}
+
+impl Lines {
+    /// Each asks for the next unit when it has the last, for so long.
+    pub(crate) async fn closed(&self, length: Duration, requests: &Requests) -> Result<Turn> {
         let (begin, mut working) = (Instant::now(), JoinSet::new());
-        for line in lines {
+        for line in self.0.iter().cloned() {
             let requests = requests.clone();
             working.spawn(async move {
                 let mut latencies = Vec::new();
@@ -118,13 +124,9 @@ impl Door {
         length: Duration,
         requests: &Requests,
     ) -> Result<Turn> {
-        let mut lines = Vec::new();
-        for number in 0..32 {
-            lines.push(self.line(number).await?);
-        }
         let (begin, mut working) = (Instant::now(), JoinSet::new());
         let many = per_second * u32::try_from(length.as_secs())?;
-        for (n, line) in (0..many).zip(lines.iter().cycle()) {
+        for (n, line) in (0..many).zip(self.0.iter().cycle()) {
             // What counts is when it should have been sent.
             let due = begin + Duration::from_secs(1) * n / per_second;
             tokio::time::sleep_until(due).await;
