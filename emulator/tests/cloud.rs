@@ -181,6 +181,30 @@ fn a_bulk_has_an_outcome_for_each_and_takes_ten() {
 }
 
 #[test]
+fn deleting_in_bulk_needs_a_name_and_a_current_tag_where_there_is_one() {
+    let mut cloud = cloud();
+    let tags = ["a", "b"].map(|id| {
+        let made = put(&mut cloud, &record(id, &certificate(id), "enabled")).body.unwrap();
+        made["etag"].as_str().unwrap().to_owned()
+    });
+    let named = json!([{ "registrationId": "a", "etag": tags[0] }, { "registrationId": "b", "etag": tags[0] },
+        { "registrationId": "c" }]);
+    let bulk = service("POST", "/enrollments", &json!({ "mode": "delete", "enrollments": named }));
+    let errors = cloud.handle(NOW, &bulk).body.unwrap()["errors"].clone();
+    let failed: Vec<_> =
+        errors.as_array().unwrap().iter().map(|item| (&item["registrationId"], &item["errorCode"])).collect();
+    assert_eq!(failed, [(&json!("b"), &json!(412_001)), (&json!("c"), &json!(404_201))]);
+    assert!(cloud.enrollment("a").is_none() && cloud.enrollment("b").is_some());
+}
+
+#[test]
+fn an_error_quotes_the_id_of_its_request() {
+    let refused = cloud().handle(NOW, &service("GET", "/enrollments/a", &Value::Null));
+    let id = refused.headers.iter().find(|(name, _)| *name == "x-ms-request-id").unwrap().1.clone();
+    assert_eq!(refused.body.unwrap()["trackingId"], id);
+}
+
+#[test]
 fn a_query_pages_through_everything_once() {
     let mut cloud = cloud();
     for n in 0..7 {

@@ -6,6 +6,7 @@ use azure_iot::ErrorBody;
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::{Cloud, time};
 
@@ -75,10 +76,10 @@ impl Refused {
     }
 
     /// The body, with a tracking id to quote.
-    pub(super) fn body(&self, cloud: &mut Cloud, now: OffsetDateTime) -> ErrorBody {
+    pub(super) fn body(&self, tracking: Uuid, now: OffsetDateTime) -> ErrorBody {
         ErrorBody {
             error_code: self.code,
-            tracking_id: Some(cloud.uuid().to_string()),
+            tracking_id: Some(tracking.to_string()),
             message: self.message.clone(),
             info: None,
             timestamp_utc: Some(time(now)),
@@ -102,11 +103,11 @@ impl Cloud {
     /// Answers a request to the HTTPS face: the service API with a signature, the device API with a certificate.
     pub fn handle(&mut self, now: OffsetDateTime, request: &Request) -> Response {
         let answer = self.answer(now, request);
-        let response = answer.unwrap_or_else(|refused| {
-            let body = refused.body(self, now);
-            Response::json(refused.status, &body).with("x-ms-error-code", refused.code)
-        });
+        // The id of the request is what its error quotes.
         let id = self.uuid();
+        let response = answer.unwrap_or_else(|refused| {
+            Response::json(refused.status, &refused.body(id, now)).with("x-ms-error-code", refused.code)
+        });
         let response =
             response.with("x-ms-request-id", id).with("strict-transport-security", "max-age=31536000");
         self.saw(now, format!("{} {}", request.method, request.path), response.status);
@@ -145,7 +146,7 @@ impl Cloud {
         retry: Option<u64>,
     ) -> Response {
         let refused = Refused::new(status, i64::from(status) * 1000 + 1, "The service is in bad weather.");
-        let body = refused.body(self, now);
+        let body = refused.body(self.uuid(), now);
         self.saw(now, format!("{} {}", request.method, request.path), status);
         let response = Response::json(status, &body);
         retry.into_iter().fold(response, |response, seconds| response.with("retry-after", seconds))

@@ -4,6 +4,7 @@
 //! here, so a test can hold a cloud in its hand, and a simulation can run one for years in a second.
 
 pub mod assumptions;
+mod bulk;
 mod certificate;
 mod device_api;
 mod enrollments;
