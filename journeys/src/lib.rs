@@ -6,6 +6,7 @@
 pub mod browser;
 pub mod canary;
 pub mod chromium;
+pub mod clients;
 pub mod fault;
 pub mod floor;
 pub mod load;
