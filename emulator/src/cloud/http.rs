@@ -27,6 +27,29 @@ pub struct Request {
     pub peer: Option<Vec<u8>>,
 }
 
+impl Request {
+    /// Method and path.
+    fn what(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    /// The ids of the enrollments that it names: in its path, or those of a bulk.
+    #[must_use]
+    pub fn about(&self) -> Vec<String> {
+        let path: Vec<&str> = self.path.trim_matches('/').split('/').collect();
+        match (self.method.as_str(), path.as_slice()) {
+            ("POST", ["enrollments"]) => {
+                let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+                let items = body["enrollments"].as_array().map(Vec::as_slice).unwrap_or_default();
+                let id = |item: &Value| item["registrationId"].as_str().unwrap_or_default().to_owned();
+                items.iter().map(id).collect()
+            }
+            ("GET" | "PUT" | "DELETE", ["enrollments", id]) => vec![(*id).to_owned()],
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// An answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Response {
@@ -110,7 +133,7 @@ impl Cloud {
         });
         let response =
             response.with("x-ms-request-id", id).with("strict-transport-security", "max-age=31536000");
-        self.saw(now, format!("{} {}", request.method, request.path), response.status);
+        self.saw(now, request.what(), request.about(), response.status);
         response
     }
 
@@ -147,7 +170,7 @@ impl Cloud {
     ) -> Response {
         let refused = Refused::new(status, i64::from(status) * 1000 + 1, "The service is in bad weather.");
         let body = refused.body(self.uuid(), now);
-        self.saw(now, format!("{} {}", request.method, request.path), status);
+        self.saw(now, request.what(), request.about(), status);
         let response = Response::json(status, &body);
         retry.into_iter().fold(response, |response, seconds| response.with("retry-after", seconds))
     }
