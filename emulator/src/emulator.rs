@@ -90,6 +90,12 @@ impl Control {
         self.weather.send_replace(weather);
     }
 
+    /// Lets the chance in the weather begin anew with `seed`, so that a test can repeat it.
+    pub fn seed(&self, seed: u64) {
+        let forecast = Forecast::new(fastrand::Rng::with_seed(seed));
+        *self.forecast.lock().unwrap_or_else(PoisonError::into_inner) = forecast;
+    }
+
     /// The weather now.
     #[must_use]
     pub fn weather(&self) -> Weather {

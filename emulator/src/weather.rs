@@ -30,6 +30,11 @@ pub enum Weather {
     Flaky,
     /// Requests are carried out, and the connection breaks before the answer.
     ReplyLost,
+    /// The same, for so many requests in a hundred; the others are served.
+    Lossy {
+        /// Percent.
+        percent: u8,
+    },
     /// So many operations are served in every minute of the clock, an item of a bulk counting as one; the others are
     /// answered 429, with what is left of the minute.
     Quota {
@@ -112,6 +117,8 @@ impl Forecast {
             }
             Weather::Slow { delay } => Fate::Delayed(Duration::from_millis(delay)),
             Weather::ReplyLost => Fate::ReplyLost,
+            Weather::Lossy { percent } if self.dice.u8(0..100) < percent => Fate::ReplyLost,
+            Weather::Lossy { .. } => Fate::Served,
             Weather::Quota { per_minute } => self.quota(per_minute, now, request),
             Weather::Hanging => Fate::Hangs,
             Weather::Dripping => Fate::Dripping,
@@ -135,7 +142,7 @@ impl Forecast {
         if self.minute != second.div_euclid(60) {
             (self.minute, self.served) = (second.div_euclid(60), 0);
         }
-        let cost = operations(request);
+        let cost = request.about().len().max(1) as u32;
         if self.served + cost > per_minute {
             let left = 60 - second.rem_euclid(60);
             return Fate::Refused { status: 429, retry_after: u64::try_from(left).ok() };
@@ -162,13 +169,4 @@ impl Forecast {
             _ => Fate::Served,
         }
     }
-}
-
-/// How many operations a request counts as.
-fn operations(request: &Request) -> u32 {
-    if (request.method.as_str(), request.path.trim_matches('/')) != ("POST", "enrollments") {
-        return 1;
-    }
-    let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
-    body["enrollments"].as_array().map_or(1, |items| items.len().max(1) as u32)
 }

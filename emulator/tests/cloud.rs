@@ -2,11 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use azure_iot::sas::{self, SasKey};
-use emulator::cloud::{
-    Cloud, Identity,
-    assumptions::Assumptions,
-    http::{Request, Response},
-    mqtt::{NotAuthorized, Output},
+use emulator::{
+    Forecast, Weather,
+    cloud::{
+        Cloud, Identity,
+        assumptions::Assumptions,
+        http::{Request, Response},
+        meet::Met,
+        mqtt::{NotAuthorized, Output},
+    },
 };
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use serde_json::{Value, json};
@@ -178,6 +182,30 @@ fn a_bulk_has_an_outcome_for_each_and_takes_ten() {
     assert_eq!(deleted, json!({ "isSuccessful": true, "errors": [] }));
     let many = vec![records[0].clone(); 11];
     assert_eq!(code(&cloud.handle(NOW, &bulk("create", &many))), (400, 400_004));
+}
+
+#[test]
+fn deleting_in_bulk_needs_a_name_and_a_current_tag_where_there_is_one() {
+    let mut cloud = cloud();
+    let tags = ["a", "b"].map(|id| {
+        let made = put(&mut cloud, &record(id, &certificate(id), "enabled")).body.unwrap();
+        made["etag"].as_str().unwrap().to_owned()
+    });
+    let named = json!([{ "registrationId": "a", "etag": tags[0] }, { "registrationId": "b", "etag": tags[0] },
+        { "registrationId": "c" }]);
+    let bulk = service("POST", "/enrollments", &json!({ "mode": "delete", "enrollments": named }));
+    let errors = cloud.handle(NOW, &bulk).body.unwrap()["errors"].clone();
+    let failed: Vec<_> =
+        errors.as_array().unwrap().iter().map(|item| (&item["registrationId"], &item["errorCode"])).collect();
+    assert_eq!(failed, [(&json!("b"), &json!(412_001)), (&json!("c"), &json!(404_201))]);
+    assert!(cloud.enrollment("a").is_none() && cloud.enrollment("b").is_some());
+}
+
+#[test]
+fn an_error_quotes_the_id_of_its_request() {
+    let refused = cloud().handle(NOW, &service("GET", "/enrollments/a", &Value::Null));
+    let id = refused.headers.iter().find(|(name, _)| *name == "x-ms-request-id").unwrap().1.clone();
+    assert_eq!(refused.body.unwrap()["trackingId"], id);
 }
 
 #[test]
@@ -411,4 +439,29 @@ fn a_device_registers_over_mqtt_as_every_official_client_does() {
             ("$dps/registrations/res/200/?$rid=2", &json!("assigned"))
         );
     }
+}
+
+#[test]
+fn in_lossy_weather_so_many_answers_are_lost_and_everything_is_carried_out() {
+    let (mut cloud, weather) = (cloud(), Weather::Lossy { percent: 30 });
+    let lost = |cloud: &mut Cloud, seed: u64| {
+        let mut forecast = Forecast::new(fastrand::Rng::with_seed(seed));
+        let mut lost = Vec::new();
+        for n in 0..100 {
+            let id = format!("{seed}-{n}");
+            let bulk =
+                json!({ "mode": "create", "enrollments": [record(&id, &certificate(&id), "enabled")] });
+            let request = service("POST", "/enrollments", &bulk);
+            let fate = forecast.fate(weather, NOW, &request);
+            lost.push(cloud.meet(NOW, &request, fate) == Met::Broken);
+            let seen = cloud.seen(0).pop().unwrap();
+            assert_eq!((seen.about, seen.lost, seen.status), (vec![id.clone()], lost[n], 200));
+            assert!(cloud.enrollment(&id).is_some(), "{id} was not carried out");
+        }
+        lost
+    };
+    let (first, other) = (lost(&mut cloud, 1), lost(&mut cloud, 2));
+    assert!((20..40).contains(&first.iter().filter(|lost| **lost).count()), "{first:?}");
+    assert_ne!(first, other, "another seed is another run");
+    assert_eq!(first, lost(&mut self::cloud(), 1), "and the same seed is the same run");
 }

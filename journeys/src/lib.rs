@@ -6,9 +6,11 @@
 pub mod browser;
 pub mod canary;
 pub mod chromium;
+pub mod clients;
 pub mod fault;
 pub mod floor;
 pub mod load;
+pub mod network;
 pub mod page;
 pub mod programs;
 pub mod proxy;
@@ -16,4 +18,5 @@ pub mod sky;
 pub mod softhsm;
 pub mod story;
 pub mod tools;
+pub mod wire;
 pub mod world;

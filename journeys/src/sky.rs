@@ -1,6 +1,6 @@
 //! The cloud above: an emulator in this process, with any weather.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, net::Ipv4Addr, path::Path};
 
 use anyhow::Result;
 use azure_iot::enrollment::IndividualEnrollment;
@@ -18,6 +18,9 @@ pub const WEATHERS: [Weather; 5] = [
     Weather::Throttled { retry_after: 0 },
 ];
 
+/// As fast as anybody can.
+const PACE: &str = "operations_per_minute = 60000";
+
 /// A running emulator.
 #[derive(Debug)]
 pub struct Sky {
@@ -28,17 +31,22 @@ pub struct Sky {
 }
 
 impl Sky {
-    /// Starts one that keeps who it is in `dir`.
+    /// Starts one that keeps who it is in `dir`; whoever uses it has to have an answer within two seconds.
     pub async fn rise(dir: &Path) -> Result<Self> {
+        Self::rise_at(dir, Ipv4Addr::LOCALHOST, "2s").await
+    }
+
+    /// The same, at an address of its own, and with a patience that suits the way there.
+    pub async fn rise_at(dir: &Path, address: Ipv4Addr, patience: &str) -> Result<Self> {
         let free = ([127, 0, 0, 1], 0).into();
-        let hubs = vec!["hub-1".to_owned()];
-        let options =
-            Options { https: free, mqtt: free, admin: free, state: dir.to_owned(), hubs, retry_after: 1 };
+        let hubs = vec!["hub-1".to_owned(), "hub-2".to_owned()];
+        let https = (address, 0).into();
+        let options = Options { https, mqtt: free, admin: free, state: dir.to_owned(), hubs, retry_after: 1 };
         let emulator = Emulator::bind(options).await?;
         let control = emulator.control();
         let section = format!(
             "[cloud]\nconnection_string_file = {:?}\nconnect_to = \"{}\"\nextra_root = {:?}\n\
-             operations_per_minute = 60000\nrequest_timeout = \"2s\"\nfirst_delay = \"20ms\"\nlongest_delay = \"100ms\"\n",
+             {PACE}\nrequest_timeout = \"{patience}\"\nfirst_delay = \"20ms\"\nlongest_delay = \"100ms\"\n",
             emulator.connection_string(),
             emulator.https_addr(),
             emulator.root()
@@ -59,6 +67,12 @@ impl Sky {
     #[must_use]
     pub fn section(&self) -> &str {
         &self.section
+    }
+
+    /// The same section for somebody who may do less a minute.
+    #[must_use]
+    pub fn section_at(&self, per_minute: u32) -> String {
+        self.section.replace(PACE, &format!("operations_per_minute = {per_minute}"))
     }
 
     /// Makes some weather.

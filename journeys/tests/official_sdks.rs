@@ -1,11 +1,12 @@
 //! Azure's official SDKs as clients of the emulator, with what our edge and portal have made.
 //! Drives: Python with `azure-iot-device`, node with `azure-iot-provisioning-service`.
 
-use std::{path::Path, process::Stdio};
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use journeys::{
     browser::Browser,
+    clients::{CLIENTS, json_of, node},
     proxy::Proxy,
     story::METADATA,
     tools::{Tool, find},
@@ -14,8 +15,6 @@ use journeys::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
-
-const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients");
 
 /// Issues a unit whose key the edge makes, and waits until DPS has it.
 async fn enrolled(world: &World, id: &str) -> Result<Value> {
@@ -27,14 +26,6 @@ async fn enrolled(world: &World, id: &str) -> Result<Value> {
         .until(|cloud| cloud.enrollments().into_iter().find(|record| record.registration_id == id))
         .await;
     Ok(unit)
-}
-
-async fn json_of(command: &mut Command) -> Result<Value> {
-    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await?;
-    let error = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{}\n{error}", output.status);
-    let text = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(text.lines().last().unwrap_or_default()).with_context(|| format!("{text}\n{error}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,16 +93,7 @@ async fn the_node_service_sdk_reads_what_our_worker_enrolled_and_enables_it_by_r
     let dir = TempDir::new()?;
     let world = World::start(Settings::in_dir(dir.path())).await?;
     let unit = enrolled(&world, "node-0001").await?;
-    let mut command = Command::new("node");
-    command
-        .arg("-r")
-        .arg(Path::new(CLIENTS).join("redirect.js"))
-        .arg(Path::new(CLIENTS).join("enrollment.js"));
-    command.arg(std::fs::read_to_string(world.connection_string())?.trim()).arg("node-0001");
-    command.env("NODE_PATH", modules.parent().context("node_modules")?);
-    command.env("NODE_EXTRA_CA_CERTS", &world.cloud_root);
-    command.env("EMULATOR_HTTPS_PORT", world.https.port().to_string());
-    let told = json_of(&mut command).await?;
+    let told = json_of(node(&world, &modules, "enrollment.js")?.arg("node-0001")).await?;
     let (before, after) = (&told["before"], &told["after"]);
     let primary = |record: &Value| record["attestation"]["x509"]["clientCertificates"]["primary"].clone();
     ensure!(before["provisioningStatus"] == "disabled", "{before}");

@@ -1,4 +1,5 @@
-//! The outside programs that tests drive: a browser, SDKs and clients of others, and what makes disks, clocks and tokens.
+//! The outside programs that tests drive: a browser, SDKs and clients of others, and what makes disks, networks, clocks and
+//! tokens.
 //!
 //! What is missing is installed where it may be; what cannot be is named, with the command that would.
 
@@ -22,7 +23,7 @@ const LINTER: &str = "pkilint==0.13.3";
 pub(crate) fn prepare() -> (PathBuf, Vec<String>) {
     let dir = root().join(".tools");
     let mut missing = Vec::new();
-    let wanted: [(&str, bool, &dyn Fn() -> bool, &str); 10] = [
+    let wanted: [(&str, bool, &dyn Fn() -> bool, &str); 12] = [
         ("chromium", on_path("chromium"), &|| apt("chromium"), "apt-get install -y chromium"),
         (
             "mkfs.xfs",
@@ -68,6 +69,18 @@ pub(crate) fn prepare() -> (PathBuf, Vec<String>) {
             "needs python3 with venv and pip",
         ),
         ("faketime", on_path("faketime"), &|| apt("faketime"), "apt-get install -y faketime"),
+        (
+            "ip",
+            on_path("ip") || Path::new("/usr/sbin/ip").is_file(),
+            &|| apt("iproute2"),
+            "apt-get install -y iproute2",
+        ),
+        (
+            "nft",
+            on_path("nft") || Path::new("/usr/sbin/nft").is_file(),
+            &|| apt("nftables"),
+            "apt-get install -y nftables",
+        ),
     ];
     for (what, there, install, otherwise) in wanted {
         if !there {

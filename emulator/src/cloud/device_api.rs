@@ -92,7 +92,7 @@ impl Cloud {
                 }
             }
             Err(refused) => {
-                let body = refused.body(self, now);
+                let body = refused.body(self.uuid(), now);
                 Answer {
                     status: refused.status,
                     retry_after: None,

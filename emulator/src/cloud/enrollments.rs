@@ -1,7 +1,6 @@
-//! Individual enrollments: create, read, replace, delete, one by one or in bulk.
+//! Individual enrollments: create, read, replace, delete.
 
 use azure_iot::{
-    bulk::{BulkError, BulkMode, BulkRequest, BulkResult, MOST},
     enrollment::{AllocationPolicy, IndividualEnrollment, ReprovisionPolicy, X509Certificates},
     registration::{RegistrationState, RegistrationStatus},
 };
@@ -15,7 +14,7 @@ use super::{
 };
 
 /// What a write demands of what is there.
-enum Condition<'a> {
+pub(super) enum Condition<'a> {
     /// Nothing may be there.
     Absent,
     /// Something must be there, of this version; `*` for any.
@@ -36,9 +35,12 @@ fn if_match(request: &Request) -> Option<&str> {
     Some(raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).unwrap_or(raw))
 }
 
-fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
-    serde_json::from_slice(body)
-        .map_err(|error| Refused::invalid(format!("The request body is not valid: {error}")))
+pub(super) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
+    serde_json::from_slice(body).map_err(|error| invalid(&error))
+}
+
+pub(super) fn invalid(error: &serde_json::Error) -> Refused {
+    Refused::invalid(format!("The request body is not valid: {error}"))
 }
 
 impl Cloud {
@@ -73,36 +75,6 @@ impl Cloud {
         Ok(Response::json(200, &self.shown(id).ok_or_else(not_found)?.attestation))
     }
 
-    pub(super) fn bulk(&mut self, now: OffsetDateTime, request: &Request) -> Result<Response, Refused> {
-        let bulk: BulkRequest = parse(&request.body)?;
-        if bulk.enrollments.is_empty() || bulk.enrollments.len() > MOST {
-            return Err(Refused::invalid("A bulk operation takes 1 to 10 enrollments."));
-        }
-        let mut errors = Vec::new();
-        for record in bulk.enrollments {
-            let id = record.registration_id.clone();
-            let etag = record.etag.clone();
-            let done = match bulk.mode {
-                BulkMode::Create => self.write(now, record, Condition::Absent),
-                // Recorded: without an ETag, updating what exists is refused as if it were a create.
-                BulkMode::Update | BulkMode::UpdateIfMatchETag => match &etag {
-                    Some(etag) => self.write(now, record, Condition::Version(etag)),
-                    None => self.write(now, record, Condition::Absent),
-                },
-                BulkMode::Delete => self.delete(&id, etag.as_deref()),
-            };
-            if let Err(refused) = done {
-                let status = Some(refused.message);
-                errors.push(BulkError {
-                    registration_id: Some(id),
-                    error_code: refused.code,
-                    error_status: status,
-                });
-            }
-        }
-        Ok(Response::json(200, &BulkResult { is_successful: errors.is_empty(), errors }))
-    }
-
     /// A record as a GET shows it.
     pub(super) fn shown(&self, id: &str) -> Option<IndividualEnrollment> {
         let key = id.to_ascii_lowercase();
@@ -127,7 +99,7 @@ impl Cloud {
         self.write(now, record, Condition::Version(&etag)).is_ok()
     }
 
-    fn delete(&mut self, id: &str, version: Option<&str>) -> Result<(), Refused> {
+    pub(super) fn delete(&mut self, id: &str, version: Option<&str>) -> Result<(), Refused> {
         let key = id.to_ascii_lowercase();
         let stored = self.enrollments.get(&key).ok_or_else(not_found)?;
         if let Some(version) = version {
@@ -148,7 +120,7 @@ impl Cloud {
         Refused::new(412, self.assumptions.precondition_failed, "Precondition failed.")
     }
 
-    fn write(
+    pub(super) fn write(
         &mut self,
         now: OffsetDateTime,
         mut record: IndividualEnrollment,

@@ -6,6 +6,7 @@ use azure_iot::ErrorBody;
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::{Cloud, time};
 
@@ -24,6 +25,29 @@ pub struct Request {
     pub body: Vec<u8>,
     /// The client's certificate, DER, whose key it has proved to hold.
     pub peer: Option<Vec<u8>>,
+}
+
+impl Request {
+    /// Method and path.
+    fn what(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    /// The ids of the enrollments that it names: in its path, or those of a bulk.
+    #[must_use]
+    pub fn about(&self) -> Vec<String> {
+        let path: Vec<&str> = self.path.trim_matches('/').split('/').collect();
+        match (self.method.as_str(), path.as_slice()) {
+            ("POST", ["enrollments"]) => {
+                let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+                let items = body["enrollments"].as_array().map(Vec::as_slice).unwrap_or_default();
+                let id = |item: &Value| item["registrationId"].as_str().unwrap_or_default().to_owned();
+                items.iter().map(id).collect()
+            }
+            ("GET" | "PUT" | "DELETE", ["enrollments", id]) => vec![(*id).to_owned()],
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// An answer.
@@ -75,10 +99,10 @@ impl Refused {
     }
 
     /// The body, with a tracking id to quote.
-    pub(super) fn body(&self, cloud: &mut Cloud, now: OffsetDateTime) -> ErrorBody {
+    pub(super) fn body(&self, tracking: Uuid, now: OffsetDateTime) -> ErrorBody {
         ErrorBody {
             error_code: self.code,
-            tracking_id: Some(cloud.uuid().to_string()),
+            tracking_id: Some(tracking.to_string()),
             message: self.message.clone(),
             info: None,
             timestamp_utc: Some(time(now)),
@@ -102,14 +126,14 @@ impl Cloud {
     /// Answers a request to the HTTPS face: the service API with a signature, the device API with a certificate.
     pub fn handle(&mut self, now: OffsetDateTime, request: &Request) -> Response {
         let answer = self.answer(now, request);
-        let response = answer.unwrap_or_else(|refused| {
-            let body = refused.body(self, now);
-            Response::json(refused.status, &body).with("x-ms-error-code", refused.code)
-        });
+        // The id of the request is what its error quotes.
         let id = self.uuid();
+        let response = answer.unwrap_or_else(|refused| {
+            Response::json(refused.status, &refused.body(id, now)).with("x-ms-error-code", refused.code)
+        });
         let response =
             response.with("x-ms-request-id", id).with("strict-transport-security", "max-age=31536000");
-        self.saw(now, format!("{} {}", request.method, request.path), response.status);
+        self.saw(now, request.what(), request.about(), response.status);
         response
     }
 
@@ -145,8 +169,8 @@ impl Cloud {
         retry: Option<u64>,
     ) -> Response {
         let refused = Refused::new(status, i64::from(status) * 1000 + 1, "The service is in bad weather.");
-        let body = refused.body(self, now);
-        self.saw(now, format!("{} {}", request.method, request.path), status);
+        let body = refused.body(self.uuid(), now);
+        self.saw(now, request.what(), request.about(), status);
         let response = Response::json(status, &body);
         retry.into_iter().fold(response, |response, seconds| response.with("retry-after", seconds))
     }

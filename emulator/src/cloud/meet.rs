@@ -37,6 +37,7 @@ impl Cloud {
             Fate::Lost => Met::Broken,
             Fate::ReplyLost => {
                 self.handle(now, request);
+                self.seen.back_mut().expect("it was just asked").lost = true;
                 Met::Broken
             }
             Fate::Hangs => Met::Silence,

@@ -4,6 +4,7 @@
 //! here, so a test can hold a cloud in its hand, and a simulation can run one for years in a second.
 
 pub mod assumptions;
+mod bulk;
 mod certificate;
 mod device_api;
 mod enrollments;
@@ -65,8 +66,12 @@ pub struct Seen {
     pub at: String,
     /// `PUT /enrollments/a`, or an MQTT topic.
     pub what: String,
+    /// The ids of the enrollments that a request to the service API named.
+    pub about: Vec<String>,
     /// The HTTP status of the answer, or that of the response topic.
     pub status: u16,
+    /// Whether the answer was lost on its way.
+    pub lost: bool,
 }
 
 /// DPS and its linked hubs. A copy is another cloud with the same past.
@@ -142,9 +147,10 @@ impl Cloud {
     }
 
     /// Remembers what was asked.
-    pub(crate) fn saw(&mut self, now: OffsetDateTime, what: String, status: u16) {
+    pub(crate) fn saw(&mut self, now: OffsetDateTime, what: String, about: Vec<String>, status: u16) {
         self.asked += 1;
-        self.seen.push_back(Seen { number: self.asked, at: time(now), what, status });
+        let (number, at) = (self.asked, time(now));
+        self.seen.push_back(Seen { number, at, what, about, status, lost: false });
         if self.seen.len() > SEEN {
             self.seen.pop_front();
         }

@@ -76,7 +76,7 @@ impl Cloud {
         let former = found.connection.replace(connection);
         let role = Role::Hub { hub: hub.to_owned(), device: device.to_owned() };
         self.sessions.insert(connection, Session { role, peer, filters: Vec::new() });
-        self.saw(now, format!("CONNECT {hub}/{device}"), 0);
+        self.saw(now, format!("CONNECT {hub}/{device}"), Vec::new(), 0);
         Ok(former.into_iter().map(|to| Output::Close { to }).collect())
     }
 
@@ -136,6 +136,7 @@ impl Cloud {
                 self.saw(
                     now,
                     format!("PUBLISH {} {id}", topic.split('?').next().unwrap_or(topic)),
+                    Vec::new(),
                     answer.status,
                 );
                 let topic = dps_topics::response_topic(answer.status, rid, answer.retry_after);
