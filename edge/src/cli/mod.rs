@@ -5,6 +5,7 @@ mod backup;
 mod ca;
 mod client;
 mod clock;
+mod courier;
 mod explain;
 mod export;
 mod init;
@@ -68,6 +69,9 @@ enum Command {
     /// Opens production orders, closes them, and shows how far they are.
     #[command(subcommand)]
     Order(order::Order),
+    /// Carries jobs out and receipts back, for a plant that is never online.
+    #[command(subcommand)]
+    Courier(courier::Courier),
 }
 
 /// What a command prints, where it can.
@@ -163,6 +167,7 @@ pub async fn main() -> ExitCode {
         Command::Clock(command) => command.run().await,
         Command::Explain(command) => command.run(),
         Command::Order(command) => command.run().await,
+        Command::Courier(command) => command.run().await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
