@@ -87,6 +87,12 @@ impl Cloud {
         Ok(Self { client: builder.build().map_err(|error| tls(&error))?, credential, proxy })
     }
 
+    /// The host of the DPS instance.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.credential.host()
+    }
+
     /// Says `call` and brings back the answer, whatever its status.
     pub async fn call(&self, call: &Call, now: OffsetDateTime) -> Result<Answer, Trouble> {
         let url = format!("https://{}{}?api-version={API_VERSION}", self.credential.host(), call.path);

@@ -56,6 +56,24 @@ pub struct ProxyConfig {
 }
 
 impl CloudConfig {
+    /// What a section says that only names the file with the connection string.
+    #[must_use]
+    pub fn new(connection_string_file: PathBuf) -> Self {
+        Self {
+            connection_string_file,
+            connect_to: None,
+            extra_root: None,
+            operations_per_minute: operations_per_minute(),
+            count_enrollments: yes(),
+            requests_at_once: requests_at_once(),
+            proxy: None,
+            connect_timeout: connect_timeout(),
+            request_timeout: request_timeout(),
+            first_delay: first_delay(),
+            longest_delay: longest_delay(),
+        }
+    }
+
     /// The pace that it sets.
     #[must_use]
     pub fn pace(&self) -> Pace {

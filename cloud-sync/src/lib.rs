@@ -6,7 +6,7 @@
 //!
 //! Read in this order: [`state`] (where a unit stands), [`books`] (how that lives in a ledger), [`announce`], [`amend`]
 //! and [`activate`] (what is said to DPS), [`mind`] (when), [`clerk`] (all of it without I/O), [`Worker`] (the shell
-//! around it).
+//! around it), [`courier`] (the same, carried by hand).
 
 pub mod activate;
 pub mod amend;
@@ -21,6 +21,7 @@ pub mod clerk;
 mod cloud;
 mod config;
 pub mod conversation;
+pub mod courier;
 mod delays;
 mod event;
 pub mod fence;

@@ -12,12 +12,13 @@ use crate::{
     access::{self, StationEnrolled, TokenCreated, TokenUse},
     ca::{self, CaInstalled, CaProved},
     clock::{self, ClockAccepted},
-    crl, fence,
+    courier, crl, fence,
     index::{self, BoxRecord},
     life, order,
 };
 
 pub use crate::{
+    courier::{BundleMade, CourierTrusted, ReceiptTaken},
     crl::CrlIssued,
     life::{Again, Retired, UnitScrapped, Why},
     order::{OrderClosed, OrderOpened},
@@ -82,6 +83,12 @@ pub enum EdgeEvent {
     OrderClosed(OrderClosed),
     /// A list of revoked certificates was signed.
     CrlIssued(CrlIssued),
+    /// A courier is trusted, and no other.
+    CourierTrusted(CourierTrusted),
+    /// What waits for the cloud was written into a bundle.
+    BundleMade(BundleMade),
+    /// What a courier has brought back was taken in.
+    ReceiptTaken(ReceiptTaken),
 }
 
 /// The box was made anew from a backup.
@@ -244,7 +251,7 @@ impl From<CloudEvent> for EdgeEvent {
 }
 
 impl Event for EdgeEvent {
-    const INDEX_VERSION: u32 = 3;
+    const INDEX_VERSION: u32 = 4;
 
     fn apply(&self, at: &Applied<'_>, changes: &mut Changes<'_>) {
         match self {
@@ -300,6 +307,9 @@ impl Event for EdgeEvent {
             Self::OrderOpened(order) => order::opened(changes, at, order),
             Self::OrderClosed(closed) => order::closed(changes, at, closed),
             Self::CrlIssued(list) => crl::issued(changes, list),
+            Self::CourierTrusted(trusted) => courier::trusted(changes, trusted),
+            Self::BundleMade(made) => courier::made(changes, made),
+            Self::ReceiptTaken(taken) => courier::taken(changes, taken),
         }
     }
 }

@@ -17,6 +17,7 @@
 //! | `stationkey/{SHA-256 of the public key}` | the name of the station that has it |
 //! | `past/{id}`, `retiring/{id}` | see [`crate::life`] |
 //! | `po/{number}` | [`crate::order::OrderRecord`] |
+//! | `courier`, `bundle/{number}` | see [`crate::courier`] |
 //! | `revoked/{serial}`, `revocations`, `crl` | see [`crate::crl`] |
 
 use azure_iot::RegistrationId;

@@ -13,6 +13,7 @@ mod claim;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod courier;
 mod credentials;
 mod crl;
 mod csr;

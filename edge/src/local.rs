@@ -11,7 +11,7 @@ use std::{
 
 use axum::{
     Router,
-    extract::{ConnectInfo, Path as UrlPath, Query, State, connect_info::Connected},
+    extract::{ConnectInfo, DefaultBodyLimit, Path as UrlPath, Query, State, connect_info::Connected},
     routing::{delete, get, post},
     serve::IncomingStream,
 };
@@ -29,6 +29,7 @@ use crate::{
     access::{NewToken, StationRecord, TokenRecord, key, mint},
     ca::{self, CaInstalled},
     clock::{Acceptance, ClockAccepted, ClockView, accept},
+    courier::{self, CourierTrusted, Out, Taken},
     event::Reconciled,
     http::{Shared, Status, clock_view, now, refused, status_now, unreadable},
     order::{self, Closed, OrderOpened, OrderRecord},
@@ -37,6 +38,9 @@ use crate::{
     reconcile::{self, Comparison, Order},
     stations::{self, Enrolled, NewStation},
 };
+
+/// The most that is read of a receipt; one of as many jobs as a bundle holds is far shorter, even if all are held.
+const LONGEST_RECEIPT: usize = 32 << 20;
 
 /// A bound socket.
 pub(crate) struct Local {
@@ -107,6 +111,9 @@ impl Local {
             .route("/queue/hold", post(hold_jobs))
             .route("/queue/pause", post(pause_queue))
             .route("/queue/resume", post(resume_queue))
+            .route("/courier/trust", post(trust_courier))
+            .route("/courier/out", post(courier_out))
+            .route("/courier/in", post(courier_in).layer(DefaultBodyLimit::max(LONGEST_RECEIPT)))
             .with_state(floor);
         Ok(Self { listener, path: path.to_owned(), router })
     }
@@ -424,4 +431,38 @@ async fn close_order(
     UrlPath(number): UrlPath<String>,
 ) -> Result<Json<Closed>, Problem> {
     order::close(&floor, caller.actor()?, &number).await.map(Json)
+}
+
+/// Has receipts taken from a courier.
+async fn trust_courier(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Json(trusted): Json<CourierTrusted>,
+) -> Result<StatusCode, Problem> {
+    courier::trust(&floor, caller.actor()?, trusted).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Makes a bundle of what waits for the cloud.
+async fn courier_out(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<Json<Out>, Problem> {
+    courier::out(&floor, caller.actor()?).await.map(Json)
+}
+
+/// What a courier has brought back.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Brought {
+    pub(crate) receipt: String,
+}
+
+/// Takes in a receipt.
+async fn courier_in(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Json(brought): Json<Brought>,
+) -> Result<Json<Taken>, Problem> {
+    courier::take(&floor, caller.actor()?, brought.receipt).await.map(Json)
 }

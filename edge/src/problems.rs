@@ -117,6 +117,18 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "Try again when it can be reached, or: edge reconcile --accept-gap REASON --window FROM/UNTIL.",
     ),
     row(
+        "courier-key-invalid",
+        &[422],
+        "What was given as a courier's fingerprint is none.",
+        "On the courier's machine run: courier key FILE, and copy the 64 digits that it prints.",
+    ),
+    row(
+        "courier-unknown",
+        &[409],
+        "No courier is trusted here yet, so nobody could seal a receipt.",
+        "On the courier's machine run: courier key FILE, then here: edge courier trust FINGERPRINT.",
+    ),
+    row(
         "crl-too-long",
         &[503],
         "More certificates of this issuing CA are revoked than a list holds (100,000), and one that leaves some out would be a lie.",
@@ -404,6 +416,54 @@ pub(crate) const PROBLEMS: &[Known] = &[
         &[422],
         "A rekey has one reason: the reply was lost.",
         "Send the reason reply-lost; for any other there is rework.",
+    ),
+    row(
+        "receipt-foreign",
+        &[409],
+        "The receipt is of a bundle of another box.",
+        "Bring it to the box that it names.",
+    ),
+    row(
+        "receipt-generation",
+        &[409],
+        "The receipt is of a bundle that this box made before it was restored. What is told twice is told once, so nothing is lost.",
+        "Make another bundle: edge courier out.",
+    ),
+    row(
+        "receipt-stranger",
+        &[422],
+        "The receipt is sealed by another key than that of the courier that is trusted here.",
+        "If that courier is the right one: edge courier trust FINGERPRINT, then make another bundle. Else ask where the file comes from.",
+    ),
+    row(
+        "receipt-superseded",
+        &[409],
+        "The receipt of a later bundle is in already, and that bundle had everything that still waited.",
+        "Nothing; what still waits goes with the next bundle.",
+    ),
+    row(
+        "receipt-tampered",
+        &[422],
+        "The receipt is not what the courier has sealed: it was changed, or it is cut short.",
+        "Copy the receipt again, or run the bundle again: it changes nothing a second time.",
+    ),
+    row(
+        "receipt-unknown",
+        &[404],
+        "This box has made no bundle of that number.",
+        "Make another bundle: edge courier out.",
+    ),
+    row(
+        "receipt-unreadable",
+        &[422],
+        "The file is no receipt of a courier.",
+        "Give the file that courier run has written, not the bundle.",
+    ),
+    row(
+        "receipt-version",
+        &[422],
+        "A later version of the courier has written the receipt.",
+        "Update this appliance, or run the bundle again with the courier of its version.",
     ),
     row(
         "reconcile-required",

@@ -174,7 +174,8 @@ pub(crate) fn show(floor: &Shared, name: &str) -> Result<Job, Problem> {
     let id = id(name)?;
     let found = books::committed(&floor.ledger, &id).map_err(|error| unreadable(&error))?;
     found.map(|record| Job::new(id, record)).ok_or_else(|| {
-        let detail = format!("nothing was ever to be told about '{name}'; check the id, or see: edge queue ls");
+        let detail =
+            format!("nothing was ever to be told about '{name}'; check the id, or see: edge queue ls");
         Problem::new(StatusCode::NOT_FOUND, "unit-unknown", detail)
     })
 }

@@ -64,6 +64,7 @@ impl EdgeEvent {
             | Self::StationEnrolled(_)
             | Self::StationRevoked { .. } => None,
             Self::OrderOpened(_) | Self::OrderClosed(_) | Self::CrlIssued(_) => None,
+            Self::CourierTrusted(_) | Self::BundleMade(_) | Self::ReceiptTaken(_) => None,
         }
     }
 
@@ -118,6 +119,14 @@ impl EdgeEvent {
             Self::CrlIssued(list) => {
                 format!("list {} of revoked certificates signed: {} entries", list.number, list.entries)
             }
+            Self::CourierTrusted(courier) => format!("courier {} trusted", courier.key),
+            Self::BundleMade(made) => {
+                format!("bundle {} made for courier {}: {} jobs", made.number, made.courier, made.jobs)
+            }
+            Self::ReceiptTaken(taken) => format!(
+                "receipt of bundle {} taken in, done at {}: {} settled, {} held",
+                taken.number, taken.dps, taken.accepted, taken.held
+            ),
             Self::Cloud(CloudEvent::Accepted { id, epoch }) => format!("{id} is in the cloud, pass {epoch}"),
             Self::Cloud(CloudEvent::Held { id, epoch, why }) => {
                 format!("{id} held, pass {epoch}: {} ({})", why.detail, why.code)

@@ -39,10 +39,8 @@ async fn jobs(edge: &Running, query: &str) -> BTreeMap<String, Option<String>> {
     let (status, part) = edge.local(Method::GET, &format!("/queue/jobs?{query}"), None).await;
     assert_eq!(status, 200, "{part}");
     let jobs = part["jobs"].as_array().unwrap().iter();
-    jobs.map(|job| {
-        (job["id"].as_str().unwrap().to_owned(), job["why"]["code"].as_str().map(str::to_owned))
-    })
-    .collect()
+    jobs.map(|job| (job["id"].as_str().unwrap().to_owned(), job["why"]["code"].as_str().map(str::to_owned)))
+        .collect()
 }
 
 /// The books; they always balance.
@@ -118,7 +116,9 @@ async fn a_long_list_comes_in_parts_and_nothing_is_left_out() {
     let (mut found, mut after) = (Vec::new(), String::new());
     loop {
         let (_, part) = edge.local(Method::GET, &format!("/queue/jobs?state=held{after}"), None).await;
-        found.extend(part["jobs"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap().to_owned()));
+        found.extend(
+            part["jobs"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap().to_owned()),
+        );
         let Some(next) = part["next"].as_str() else { break };
         after = format!("&after={next}");
     }

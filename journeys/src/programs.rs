@@ -22,8 +22,21 @@ pub fn path(name: &str) -> Result<PathBuf> {
 fn build() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command
-        .args(["build", "--quiet", "--bins", "-p", "edge", "-p", "portal", "-p", "device", "-p", "emulator"]);
+    command.args([
+        "build",
+        "--quiet",
+        "--bins",
+        "-p",
+        "edge",
+        "-p",
+        "portal",
+        "-p",
+        "device",
+        "-p",
+        "emulator",
+        "-p",
+        "cloud-sync",
+    ]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }

@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ledger", &["journal"]),
     ("keys", &[]),
     ("web", &[]),
-    ("cloud-sync", &["ledger", "azure-iot"]),
+    ("cloud-sync", &["ledger", "azure-iot", "keys"]),
     ("edge", &["cloud-sync", "ledger", "azure-iot", "keys", "web"]),
     ("portal", &["cloud-sync", "ledger", "azure-iot", "keys", "web"]),
     ("device", &["azure-iot", "journal", "keys"]),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![allow(clippy::print_stdout, reason = "the figures are for whoever looks")]
 
+mod courier;
 mod drain;
 mod factory;
 mod guard;

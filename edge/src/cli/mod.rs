@@ -5,6 +5,7 @@ mod backup;
 mod ca;
 mod client;
 mod clock;
+mod courier;
 mod explain;
 mod export;
 mod init;
@@ -72,6 +73,9 @@ enum Command {
     /// Looks at what waits for the cloud and what it has refused, has it asked again, or held, or nothing sent.
     #[command(subcommand)]
     Queue(queue::Queue),
+    /// Carries jobs out and receipts back, for a plant that is never online.
+    #[command(subcommand)]
+    Courier(courier::Courier),
 }
 
 /// What a command prints, where it can.
@@ -168,6 +172,7 @@ pub async fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Order(command) => command.run().await,
         Command::Queue(command) => command.run().await,
+        Command::Courier(command) => command.run().await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

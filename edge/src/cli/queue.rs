@@ -1,10 +1,6 @@
 //! `edge queue`
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 use cloud_sync::{Want, books::Pause};

@@ -58,11 +58,7 @@ pub(super) fn entries(
 
 #[cfg(test)]
 mod tests {
-    use time::macros::datetime;
-
     use super::*;
-
-    const NOON: OffsetDateTime = datetime!(2026-11-28 12:00 UTC);
 
     #[test]
     fn a_list_is_made_anew_at_half_of_its_life_and_on_change_but_not_at_once() {

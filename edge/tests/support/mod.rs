@@ -101,6 +101,12 @@ impl Running {
         (self.dir, self.admin)
     }
 
+    /// Waits until it ends by itself.
+    pub async fn ended(mut self) -> Result<(), RunError> {
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(20), self.tasks.join_next()).await;
+        ended.expect("it goes on").unwrap().unwrap()
+    }
+
     /// Stops it, writes down that the cloud has these passes of units, as the worker does, and starts it again.
     pub async fn told(self, told: &[(&str, u32)]) -> Self {
         let more = self.more.clone();
