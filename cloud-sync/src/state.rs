@@ -232,4 +232,19 @@ mod tests {
         }
         check(None, Happening::Accepted { epoch: 1 }, Err(Ignored::NotWaiting));
     }
+
+    #[test]
+    fn only_what_is_held_is_asked_again_and_as_what_it_was() {
+        for want in [Want::Announce, Want::Replace, Want::Withdraw, Want::Activate] {
+            let held = State::Held { want, epoch: 2, why: why(), at: NOW };
+            check(Some(held.clone()), Happening::Retried { epoch: 2 }, Ok(State::Waiting { want, epoch: 2 }));
+            for epoch in [1, 3] {
+                check(Some(held.clone()), Happening::Retried { epoch }, Err(Ignored::OtherEpoch));
+            }
+        }
+        for before in [waiting(2), settled(2)] {
+            check(Some(before), Happening::Retried { epoch: 2 }, Err(Ignored::NotHeld));
+        }
+        check(None, Happening::Retried { epoch: 1 }, Err(Ignored::NotHeld));
+    }
 }

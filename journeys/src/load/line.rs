@@ -104,8 +104,8 @@ impl Lines {
     /// Each asks for the next unit when it has the last, for so long.
     pub(crate) async fn closed(&self, length: Duration, requests: &Requests) -> Result<Turn> {
         let (begin, mut working) = (Instant::now(), JoinSet::new());
-        for line in self.0.iter().cloned() {
-            let requests = requests.clone();
+        for line in &self.0 {
+            let (line, requests) = (line.clone(), requests.clone());
             working.spawn(async move {
                 let mut latencies = Vec::new();
                 while begin.elapsed() < length {
