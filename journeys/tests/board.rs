@@ -59,6 +59,12 @@ async fn a_unit_shows_within_a_second_and_a_frozen_daemon_never_looks_alive() ->
     page.until("document.querySelector('#cloud-state').textContent.startsWith('offline since')").await?;
     page.picture(&picture("board-live.png")).await?;
 
+    floor.edge(&["queue", "pause", "--reason", "the hub is moved"])?;
+    page.until("document.querySelector('#cloud-state').textContent.startsWith('paused since')").await?;
+    page.picture(&picture("board-paused.png")).await?;
+    floor.edge(&["queue", "resume"])?;
+    page.until("document.querySelector('#cloud-state').textContent.startsWith('offline since')").await?;
+
     daemon.signal("STOP")?;
     let stopped = Instant::now();
     page.until(&format!("document.body.classList.contains('silent') && {EVERY_TILE}.every((tile) => tile.dataset.live === 'false')")).await?;
