@@ -130,7 +130,7 @@ impl<E: Event> Clerk<E> {
         let round = &mut self.rounds[at];
         round.under_way = None;
         let heard = result.and_then(Answer::check).and_then(|answer| round.hear(&answer));
-        let over = round.last || round.next().is_none();
+        let over = round.is_over();
         let units = round.about.len();
         match heard {
             Ok(()) => {
@@ -196,19 +196,19 @@ impl<E: Event> Clerk<E> {
             // What was to be said cannot be read back; the others are looked for at once.
             return Action::Rest(Some(Duration::ZERO));
         };
-        let Some(cost) = self.rounds[at].next().map(|call| call.cost) else {
+        let Some(mut call) = self.rounds[at].next() else {
             let round = self.rounds.swap_remove(at);
             self.end(now, round);
             return Action::Rest(Some(Duration::ZERO));
         };
-        if let Err(wait) = self.mind.spend(now, cost) {
+        if let Err(wait) = self.mind.spend(now, call.cost) {
+            self.rounds[at].keep(call);
             return Action::Rest(Some(wait));
         }
+        call.cost = self.mind.cost(call.cost);
         self.asked += 1;
-        match self.rounds[at].ask(self.asked) {
-            Some(call) => Action::Ask(self.asked, Call { cost: self.mind.cost(cost), ..call }),
-            None => Action::Rest(Some(Duration::ZERO)),
-        }
+        self.rounds[at].asks(self.asked, &call);
+        Action::Ask(self.asked, call)
     }
 
     /// What waits, without what is being talked about. Reads the queue page by page, as far as the mind wants to look.

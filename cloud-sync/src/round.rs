@@ -52,28 +52,33 @@ impl Round {
         Self { talk, units, under_way: None, about: Vec::new(), last: false, prepared: None }
     }
 
-    /// What to ask next; `None` when everything was said.
-    pub(crate) fn next(&mut self) -> Option<&Call> {
-        if self.prepared.is_none() {
-            self.prepared = match &self.talk {
-                Talk::Units(conversation) => conversation.next(),
-                Talk::Fence(fencing) => fencing.next(),
-            };
-        }
-        self.prepared.as_ref()
+    /// What to ask next; `None` when everything was said. If it has to wait, it is kept for the next time.
+    pub(crate) fn next(&mut self) -> Option<Call> {
+        self.prepared.take().or_else(|| match &self.talk {
+            Talk::Units(conversation) => conversation.next(),
+            Talk::Fence(fencing) => fencing.next(),
+        })
+    }
+
+    /// Keeps what has to wait.
+    pub(crate) fn keep(&mut self, call: Call) {
+        self.prepared = Some(call);
+    }
+
+    /// Whether there is nothing more to ask.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.prepared = self.next();
+        self.last || self.prepared.is_none()
     }
 
     /// Asks it, as request `number`; the answer comes to [`Round::hear`].
-    pub(crate) fn ask(&mut self, number: u64) -> Option<Call> {
-        self.next();
-        let call = self.prepared.take()?;
+    pub(crate) fn asks(&mut self, number: u64, call: &Call) {
         let named: Vec<_> =
             self.units.iter().map(|(id, _)| id).filter(|id| call.path == path(id)).cloned().collect();
         // A bulk names nobody in its path.
         self.about =
             if named.is_empty() { self.units.iter().map(|(id, _)| id.clone()).collect() } else { named };
         self.under_way = Some(number);
-        Some(call)
     }
 
     /// Takes the answer to it.

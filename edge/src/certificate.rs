@@ -74,7 +74,7 @@ impl<'a> Profile<'a> {
             }
         };
         let leaf = self.sign(this_box, id, &spki, moment)?;
-        let issuer_sha256 = sha256(self.issuer.certificate());
+        let issuer_sha256 = self.issuer.sha256().to_owned();
         Ok(Certified { key_sha256: sha256(&spki), key_origin, private_key, leaf, issuer_sha256 })
     }
 

@@ -5,6 +5,7 @@
 //! is wanted for its unit.
 
 use azure_iot::RegistrationId;
+use clap::ValueEnum;
 use cloud_sync::{
     CloudEvent, State, Want, Why,
     books::{self, Books, Pause, Record},
@@ -60,7 +61,7 @@ impl Job {
 }
 
 /// Which jobs are listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
     /// What is to be told, oldest first.

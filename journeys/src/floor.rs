@@ -3,13 +3,18 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use reqwest::{Certificate, Client};
 use serde_json::Value;
+use tokio::time::sleep;
 
 use crate::programs::{Running, run};
+
+/// How often somebody looks who waits for something to show.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// An initialised appliance in a folder; it runs when told to.
 #[derive(Debug)]
@@ -121,6 +126,25 @@ impl Floor {
         let request = self.client.post(self.url("/v1/units")).bearer_auth(token).json(request);
         let response = request.send().await?;
         Ok((response.status().as_u16(), response.json().await?))
+    }
+
+    /// What the box says of its cloud. Its books balance, and nothing is held.
+    pub async fn cloud(&self, token: &str) -> Result<Value> {
+        let (_, mut status) = self.get(token, "/v1/status").await?;
+        ensure!(status["books_balance"] == true, "the books do not balance: {status}");
+        ensure!(status["cloud"]["books"]["held"] == 0, "somebody has to look: {status}");
+        Ok(status["cloud"].take())
+    }
+
+    /// Waits until the box has nothing more to tell its cloud, looking as a person would: again and again.
+    pub async fn settled(&self, token: &str) -> Result<Value> {
+        loop {
+            let cloud = self.cloud(token).await?;
+            if cloud["books"]["waiting"] == 0 {
+                return Ok(cloud);
+            }
+            sleep(LOOK).await;
+        }
     }
 
     /// Reads something.

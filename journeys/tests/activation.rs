@@ -120,18 +120,6 @@ async fn portal(dir: &Path, sky: &Sky) -> Result<Portal> {
     Ok(Portal::bind(portal::Config::parse(&text, Path::new("portal.toml"))?).await?)
 }
 
-/// Waits until the edge has nothing more to tell.
-async fn settled(floor: &Floor, token: &str) -> Result<()> {
-    loop {
-        let (_, status) = floor.get(token, "/v1/status").await?;
-        ensure!(status["cloud"]["books"]["held"] == 0, "somebody has to look: {status}");
-        if status["cloud"]["books"]["waiting"] == 0 {
-            return Ok(());
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-}
-
 /// Waits until the portal says that the device is activated.
 async fn told(browser: &Browser, activation: &Activation) -> Result<()> {
     loop {
@@ -181,7 +169,7 @@ async fn five_hundred_devices_stay_activated_while_they_are_announced_again_and_
     let both = async { tokio::join!(labels, all) };
     let (activations, ()) = timeout(PATIENCE, both).await.context("not every device is activated")?;
     let activations = activations?;
-    timeout(PATIENCE, settled(&floor, &token)).await.context("the backlog does not drain")??;
+    timeout(PATIENCE, floor.settled(&token)).await.context("the backlog does not drain")??;
     for activation in &activations {
         timeout(PATIENCE, told(&browser, activation)).await.context("the portal does not see it")??;
     }

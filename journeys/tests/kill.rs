@@ -124,17 +124,7 @@ async fn nothing_that_was_answered_is_lost_and_an_activation_is_never_undone() -
     }
     // And everything in the ledger, answered or not, ends as exactly one enrollment with its thumbprint.
     let kept = reader.all().await?;
-    let settled = timeout(Duration::from_secs(120), async {
-        loop {
-            let (_, status) = floor.get(&display, "/v1/status").await?;
-            ensure!(status["books_balance"] == true, "the books do not balance: {status}");
-            ensure!(status["cloud"]["books"]["held"] == 0, "somebody has to look: {status}");
-            if status["cloud"]["books"]["waiting"] == 0 {
-                return Ok(status);
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-    });
+    let settled = timeout(Duration::from_secs(120), floor.settled(&display));
     settled.await.context("the backlog does not drain")??;
     let enrolled: BTreeMap<String, IndividualEnrollment> = cloud
         .with(|cloud, _| cloud.enrollments())

@@ -16,7 +16,7 @@ use journeys::{
     tools::{Tool, find},
     wire::Frames,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::{
     runtime::Runtime,
@@ -106,28 +106,11 @@ struct Link<'a> {
 }
 
 impl Link<'_> {
-    async fn cloud(&self) -> Result<Value> {
-        let (_, status) = self.floor.get(self.token, "/v1/status").await?;
-        ensure!(status["books_balance"] == true, "the books do not balance: {status}");
-        ensure!(status["cloud"]["books"]["held"] == 0, "somebody has to look: {status}");
-        Ok(status["cloud"].clone())
-    }
-
     async fn is_down(&self, code: &str) -> Result<()> {
-        while self.cloud().await?["code"] != code {
+        while self.floor.cloud(self.token).await?["code"] != code {
             sleep(Duration::from_millis(100)).await;
         }
         Ok(())
-    }
-
-    async fn is_settled(&self) -> Result<Value> {
-        loop {
-            let cloud = self.cloud().await?;
-            if cloud["books"]["waiting"] == 0 {
-                return Ok(cloud["books"].clone());
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
     }
 }
 
@@ -147,7 +130,8 @@ async fn story(network: &mut Network, there: &Runtime) -> Result<()> {
         frames
     };
     let (told, frames) = tokio::try_join!(line(&floor, &station, &made, &evening), networks)?;
-    let books = timeout(LIMIT, link.is_settled()).await.context("the backlog does not drain")??;
+    let cloud = timeout(LIMIT, floor.settled(&display)).await.context("the backlog does not drain")??;
+    let books = &cloud["books"];
 
     // What the line was told is what the cloud has: nothing less, nothing more, and no certificate twice.
     let enrolled = sky.enrollments();

@@ -25,12 +25,7 @@ pub(crate) fn prepare() -> (PathBuf, Vec<String>) {
     let mut missing = Vec::new();
     let wanted: [(&str, bool, &dyn Fn() -> bool, &str); 12] = [
         ("chromium", on_path("chromium"), &|| apt("chromium"), "apt-get install -y chromium"),
-        (
-            "mkfs.xfs",
-            on_path("mkfs.xfs") || Path::new("/usr/sbin/mkfs.xfs").is_file(),
-            &|| apt("xfsprogs"),
-            "apt-get install -y xfsprogs",
-        ),
+        ("mkfs.xfs", installed("mkfs.xfs"), &|| apt("xfsprogs"), "apt-get install -y xfsprogs"),
         ("softhsm2", on_path("softhsm2-util"), &|| apt("softhsm2"), "apt-get install -y softhsm2"),
         (
             "libbcpkix-java",
@@ -69,18 +64,8 @@ pub(crate) fn prepare() -> (PathBuf, Vec<String>) {
             "needs python3 with venv and pip",
         ),
         ("faketime", on_path("faketime"), &|| apt("faketime"), "apt-get install -y faketime"),
-        (
-            "ip",
-            on_path("ip") || Path::new("/usr/sbin/ip").is_file(),
-            &|| apt("iproute2"),
-            "apt-get install -y iproute2",
-        ),
-        (
-            "nft",
-            on_path("nft") || Path::new("/usr/sbin/nft").is_file(),
-            &|| apt("nftables"),
-            "apt-get install -y nftables",
-        ),
+        ("ip", installed("ip"), &|| apt("iproute2"), "apt-get install -y iproute2"),
+        ("nft", installed("nft"), &|| apt("nftables"), "apt-get install -y nftables"),
     ];
     for (what, there, install, otherwise) in wanted {
         if !there {
@@ -96,6 +81,11 @@ pub(crate) fn prepare() -> (PathBuf, Vec<String>) {
 /// Whether `cargo deny` can be run.
 pub(crate) fn has_cargo_deny() -> bool {
     on_path("cargo-deny")
+}
+
+/// Whether it is on the path, or among the programs for root, which are not on everybody's.
+fn installed(program: &str) -> bool {
+    on_path(program) || Path::new("/usr/sbin").join(program).is_file()
 }
 
 fn on_path(program: &str) -> bool {

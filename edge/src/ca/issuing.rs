@@ -23,15 +23,13 @@ use crate::{
 pub(crate) struct Active {
     pub(crate) issuer: Issuer,
     pub(crate) chain: Chain,
-    /// SHA-256 of its certificate, hex.
-    pub(crate) sha256: String,
     /// What goes with a unit's certificate, PEM.
     served: String,
 }
 
 impl Active {
     fn new(issuer: Issuer, chain: Chain) -> Self {
-        Self { sha256: chain.sha256(), served: chain.served(), issuer, chain }
+        Self { served: chain.served(), issuer, chain }
     }
 }
 
@@ -106,7 +104,7 @@ impl Issuing {
     /// What goes with the certificate of a unit, PEM: the chain of the CA that issued it.
     pub(crate) fn chain_of(&self, ledger: &Ledger<EdgeEvent>, issuer: &str) -> Result<String, ReadError> {
         let current = self.current();
-        if current.sha256 == issuer {
+        if current.issuer.sha256() == issuer {
             return Ok(current.served.clone());
         }
         // One that never took over from another has no record: then it is the first, and still at work.

@@ -58,7 +58,7 @@ enum Form {
 pub(super) struct Ls {
     /// Only what waits, or only what is held.
     #[arg(long = "only", value_enum)]
-    only: Option<Only>,
+    only: Option<Kind>,
     /// Only what is held for this reason.
     #[arg(long)]
     code: Option<String>,
@@ -73,12 +73,6 @@ pub(super) struct Ls {
     /// For a person, or for a program.
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     output: Form,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Only {
-    Waiting,
-    Held,
 }
 
 #[derive(Debug, Args)]
@@ -201,13 +195,11 @@ impl Ls {
             (None, Form::Text) => ORDINARY,
             (None, Form::Json | Form::Ndjson) => usize::MAX,
         };
-        let mut kinds = vec![];
-        if self.only != Some(Only::Waiting) {
-            kinds.push(Kind::Held);
-        }
-        if self.only != Some(Only::Held) && self.code.is_none() {
-            kinds.push(Kind::Waiting);
-        }
+        let mut kinds = vec![Kind::Held, Kind::Waiting];
+        // What waits has no reason.
+        kinds.retain(|kind| {
+            self.only.is_none_or(|only| only == *kind) && (*kind == Kind::Held || self.code.is_none())
+        });
         let (mut jobs, mut shown) = (Vec::new(), 0);
         for kind in kinds {
             each(&daemon, kind, self.code.clone(), |job| {

@@ -15,7 +15,7 @@ use crate::{
 };
 
 pub(super) async fn list(State(floor): State<Shared>) -> Result<Response, Problem> {
-    show(&floor, &floor.issuing.current().chain.sha256())
+    show(&floor, floor.issuing.current().issuer.sha256())
 }
 
 /// The list of the issuing CA whose SHA-256 begins like that.

@@ -14,7 +14,10 @@ use super::{
     lint::{Authority, Linted, Wanted, lint},
     trial::Trial,
 };
-use crate::profile::{DEFAULT, ProfileConfig};
+use crate::{
+    fingerprint::sha256,
+    profile::{DEFAULT, ProfileConfig},
+};
 
 /// A leaf that was signed.
 #[derive(Debug, Clone)]
@@ -30,6 +33,8 @@ pub(crate) struct Issued {
 pub(crate) struct Issuer {
     key: Box<dyn SigningKey>,
     certificate: CertificateDer<'static>,
+    /// Of the certificate, hex.
+    sha256: String,
     pub(super) authority: Authority,
     pub(super) draftsman: Draftsman,
     profiles: BTreeMap<String, ProfileConfig>,
@@ -54,7 +59,8 @@ impl Issuer {
         }
         let authority = Authority::new(&certificate, key.algorithm())?;
         let draftsman = Draftsman::new(&certificate, key.as_ref())?;
-        let mut issuer = Self { key, certificate, authority, draftsman, profiles };
+        let sha256 = sha256(&certificate);
+        let mut issuer = Self { key, certificate, sha256, authority, draftsman, profiles };
         issuer.profiles.entry(DEFAULT.to_owned()).or_default();
         let mut trial = Trial::default();
         for (name, profile) in &issuer.profiles {
@@ -66,9 +72,9 @@ impl Issuer {
         Ok(issuer)
     }
 
-    /// The issuing CA's certificate.
-    pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
-        &self.certificate
+    /// SHA-256 of the issuing CA's certificate, hex.
+    pub(crate) fn sha256(&self) -> &str {
+        &self.sha256
     }
 
     /// When the issuing CA begins.
@@ -228,7 +234,7 @@ mod tests {
             );
             // The signature is over just these, by this key, as both algorithm fields say.
             assert_eq!(certificate.signature_algorithm, certificate.tbs_certificate.signature);
-            let (_, authority) = X509Certificate::from_der(issuer.certificate()).unwrap();
+            let (_, authority) = X509Certificate::from_der(&issuer.certificate).unwrap();
             certificate.verify_signature(Some(authority.public_key())).unwrap();
         }
     }

@@ -113,7 +113,7 @@ impl Issue {
         let dir = TempDir::new()?;
         let sky = Sky::rise(&dir.path().join("cloud")).await?;
         // As in a plant: what a box may send in a minute is little, so that the sync is not what is measured.
-        let online = sky.section().replace("operations_per_minute = 60000", "operations_per_minute = 200");
+        let online = sky.section_at(200);
         let hole = Hole::dig().await?;
         let swallowed = redirected(&online, &hole.address().to_string())?;
         let online = Appliance::start(&dir.path().join("online"), &online).await?;
