@@ -19,8 +19,8 @@ use crate::{
     event::{Entry, Event, Said, Stamp},
     index::Index,
     recovery,
-    space::{Space, SpaceOptions},
-    writer::{Channels, Writer},
+    space::{Floor, Space, SpaceOptions},
+    writer::{self, Channels, Writer},
 };
 
 /// How many commits may wait to be written; whoever comes later waits for a place.
@@ -44,7 +44,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let (journal, space) = (journal::Options::default(), SpaceOptions::default());
-        Self { journal, cache_bytes: 8 << 20, space, checkpoint_key: None }
+        Self { journal, cache_bytes: 32 << 20, space, checkpoint_key: None }
     }
 }
 
@@ -72,6 +72,7 @@ pub struct Ledger<E> {
     places: Arc<Semaphore>,
     index: Index,
     space: Space,
+    floor: Arc<Floor>,
     reader: Reader,
     entries: broadcast::Sender<Arc<Entry<E>>>,
     seq: watch::Receiver<Seq>,
@@ -97,6 +98,7 @@ impl<E> Clone for Ledger<E> {
             places: self.places.clone(),
             index: self.index.clone(),
             space: self.space.clone(),
+            floor: self.floor.clone(),
             reader: self.reader.clone(),
             entries: self.entries.clone(),
             seq: self.seq.clone(),
@@ -129,6 +131,7 @@ impl<E: Event> Ledger<E> {
             places: Arc::new(Semaphore::new(QUEUE)),
             index,
             space: Space::new(dir, options.space),
+            floor: Arc::default(),
             reader,
             entries,
             seq,
@@ -158,7 +161,7 @@ impl<E: Event> Ledger<E> {
 
     /// Whether there is room on the disk for something new; asked before work is begun that would have to be thrown away.
     pub fn room(&self) -> Result<(), Unavailable> {
-        self.space.above_floor()
+        self.floor.is_kept(&self.space, writer::now().0)
     }
 
     /// Has a checkpoint signed over everything that was committed so far; returns once it is on disk.

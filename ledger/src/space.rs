@@ -9,6 +9,8 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use tracing::{info, warn};
@@ -30,11 +32,29 @@ impl Default for SpaceOptions {
     }
 }
 
+/// How long an answer about the room is good for: less is used up in that time than the ballast holds.
+pub(crate) const MEASURE: Duration = Duration::from_millis(5);
+
 /// The room around a ledger's folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Space {
     dir: PathBuf,
     options: SpaceOptions,
+}
+
+/// What was found out last about the floor, and when.
+#[derive(Debug, Default)]
+pub(crate) struct Floor(Mutex<Option<(Instant, Result<(), Unavailable>)>>);
+
+impl Floor {
+    /// Whether something new may be begun in `space`; measured again once the last answer is older than [`MEASURE`].
+    pub(crate) fn is_kept(&self, space: &Space, now: Instant) -> Result<(), Unavailable> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((at, found)) if now.saturating_duration_since(*at) < MEASURE => found.clone(),
+            _ => last.insert((now, space.above_floor())).1.clone(),
+        }
+    }
 }
 
 impl Space {
@@ -130,5 +150,17 @@ mod tests {
         assert!(!ballast.exists());
         tight.restock();
         assert!(!ballast.exists(), "not while there is no room above the floor");
+    }
+
+    #[test]
+    fn the_floor_is_measured_again_after_a_while() {
+        let dir = TempDir::new().unwrap();
+        let of = |floor| Space::new(dir.path(), SpaceOptions { floor, ballast: 0 });
+        let (last, begin) = (Floor::default(), crate::writer::now().0);
+        last.is_kept(&of(0), begin).unwrap();
+        last.is_kept(&of(u64::MAX), begin + MEASURE / 2).unwrap();
+        last.is_kept(&of(u64::MAX), begin + MEASURE).unwrap_err();
+        last.is_kept(&of(0), begin + MEASURE).unwrap_err();
+        last.is_kept(&of(0), begin + MEASURE * 2).unwrap();
     }
 }

@@ -13,14 +13,13 @@ use crate::{
     desk::Orders,
     event::{Entry, Event},
     ledger::Status,
+    space::MEASURE,
 };
 
 /// How long a silent journal waits before it writes down how far it is on disk.
 pub(crate) const IDLE: Duration = Duration::from_millis(50);
 /// How often the index is forced to disk.
 const CHECKPOINT: Duration = Duration::from_secs(5);
-/// How often the room on the disk is measured: less is used up in that time than the ballast holds.
-const MEASURE: Duration = Duration::from_millis(5);
 /// How often a checkpoint is signed, if anything happened and not so much that one was due earlier.
 const SIGNATURE: Duration = Duration::from_secs(60);
 
