@@ -106,7 +106,8 @@ impl Csr {
             return Err(CsrError::Malformed("its version is not 0"));
         }
         // What costs time comes last, and only for keys whose size is known.
-        let kind = check_key(info.subject_pki.raw).map_err(CsrError::Key)?;
+        let spki = info.subject_pki.raw;
+        let kind = KeyType::of(spki).map_err(CsrError::Key)?;
         let attributes = info.attributes();
         if (1..attributes.len())
             .any(|i| attributes[..i].iter().any(|attribute| attribute.oid == attributes[i].oid))
@@ -116,7 +117,13 @@ impl Csr {
         if !proves(&request) {
             return Err(CsrError::SignatureAlgorithm);
         }
-        request.verify_signature().map_err(|_| CsrError::Signature)?;
+        if kind.is_rsa() {
+            check_key(spki).map_err(CsrError::Key)?;
+        }
+        // No signature is verified by a point off its curve; if none is, it is worth finding out whose fault that is.
+        request
+            .verify_signature()
+            .map_err(|_| check_key(spki).map_or_else(CsrError::Key, |_| CsrError::Signature))?;
         for extension in requested(&request) {
             wants(extension)?;
         }
@@ -129,7 +136,7 @@ impl Csr {
             }
             (Some(_), Some(_)) => return Err(CsrError::Malformed("it has more than one common name")),
         };
-        Ok(Self { spki: info.subject_pki.raw.to_vec(), kind, common_name })
+        Ok(Self { spki: spki.to_vec(), kind, common_name })
     }
 
     /// Whether its common name leaves room for `id`: none, or the same.

@@ -92,6 +92,10 @@ impl KeyType {
             Key::Ec { kind, .. } | Key::Rsa { kind, .. } => kind,
         })
     }
+
+    pub(crate) fn is_rsa(self) -> bool {
+        matches!(self, Self::Rsa2048 | Self::Rsa3072)
+    }
 }
 
 /// Says of which kind a public key is (DER `SubjectPublicKeyInfo`, RFC 5280 4.1.2.7), or why it is not certified.

@@ -4,8 +4,8 @@ use azure_iot::RegistrationId;
 use keys::{Algorithm, SigningKey};
 use rcgen::{
     CertificateParams, CustomExtension, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PublicKeyData, SerialNumber,
-    SignatureAlgorithm, SubjectPublicKeyInfo,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, PublicKeyData,
+    SerialNumber, SignatureAlgorithm,
 };
 use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
@@ -13,7 +13,8 @@ use yasna::{Tag, models::ObjectIdentifier};
 
 use super::PkiError;
 use crate::{
-    der::{self, SEQUENCE},
+    der::{self, BIT_STRING, SEQUENCE},
+    key::KeyType,
     profile::ProfileConfig,
 };
 
@@ -51,6 +52,40 @@ impl rcgen::SigningKey for Blank {
     }
 }
 
+/// The key that is certified. The library reads one by writing every algorithm that it knows; we know ours.
+struct Subject<'a> {
+    algorithm: &'static SignatureAlgorithm,
+    bits: &'a [u8],
+}
+
+impl<'a> Subject<'a> {
+    /// Takes a DER `SubjectPublicKeyInfo` of a kind that we certify.
+    fn read(spki: &'a [u8]) -> Result<Self, PkiError> {
+        let malformed = |why: String| PkiError::Certificate(format!("a key: {why}"));
+        let algorithm = match KeyType::of(spki).map_err(|why| malformed(why.to_string()))? {
+            KeyType::P256 => &PKCS_ECDSA_P256_SHA256,
+            KeyType::P384 => &PKCS_ECDSA_P384_SHA384,
+            // Of an RSA algorithm only its name goes with a key, and that is the same for every digest.
+            KeyType::Rsa2048 | KeyType::Rsa3072 => &PKCS_RSA_SHA256,
+        };
+        let bits = der::only(spki, SEQUENCE).and_then(der::read);
+        let bits = bits.and_then(|(_, bits)| der::only(bits, BIT_STRING));
+        let bits = bits.map_err(|error| malformed(error.to_string()))?;
+        // The first octet counts the bits that are left over, of which a key has none.
+        Ok(Self { algorithm, bits: bits.get(1..).unwrap_or_default() })
+    }
+}
+
+impl PublicKeyData for Subject<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        self.bits
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        self.algorithm
+    }
+}
+
 /// What a certificate shall say, apart from what the profile says.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Leaf<'a> {
@@ -79,7 +114,7 @@ impl Draftsman {
     }
 
     pub(super) fn write(&self, params: &CertificateParams, spki: &[u8]) -> Result<Vec<u8>, PkiError> {
-        let unsigned = params.signed_by(&SubjectPublicKeyInfo::from_der(spki)?, &self.0)?;
+        let unsigned = params.signed_by(&Subject::read(spki)?, &self.0)?;
         let draft = der::only(unsigned.der(), SEQUENCE).and_then(der::read);
         let (draft, _) = draft.map_err(|error| PkiError::Certificate(format!("a draft: {error}")))?;
         Ok(draft.raw.to_vec())

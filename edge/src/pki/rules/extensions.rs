@@ -54,25 +54,24 @@ fn names<'a>(view: &'a View<'_>) -> &'a [GeneralName<'a>] {
 }
 
 /// The type and serial number of every hardwareModuleName; `None` for one that is not in its form.
-fn modules<'a>(view: &'a View<'_>) -> Vec<Option<(&'a [u8], &'a [u8])>> {
+fn modules<'a>(view: &'a View<'_>) -> impl Iterator<Item = Option<(&'a [u8], &'a [u8])>> {
     let of = |value: &'a [u8]| -> Result<(&'a [u8], &'a [u8]), der::NotDer> {
         let (kind, rest) = der::expect(der::only(der::only(value, VALUE)?, SEQUENCE)?, OID)?;
         Ok((kind, der::only(rest, OCTET_STRING)?))
     };
-    let modules = names(view).iter().filter_map(|name| match name {
+    names(view).iter().filter_map(move |name| match name {
         GeneralName::OtherName(oid, value) if is_oid(oid, HARDWARE_MODULE_NAME) => Some(of(value).ok()),
         _ => None,
-    });
-    modules.collect()
+    })
 }
 
-fn policies<'a>(view: &'a View<'_>) -> Vec<(&'a Oid<'a>, bool)> {
-    match parsed(view, POLICIES) {
-        Some(ParsedExtension::CertificatePolicies(policies)) => {
-            policies.iter().map(|policy| (&policy.policy_id, policy.policy_qualifiers.is_some())).collect()
-        }
-        _ => vec![],
-    }
+/// Every policy, and whether it has a qualifier.
+fn policies<'a>(view: &'a View<'_>) -> impl Iterator<Item = (&'a Oid<'a>, bool)> {
+    let policies = match parsed(view, POLICIES) {
+        Some(ParsedExtension::CertificatePolicies(policies)) => policies.as_slice(),
+        _ => &[],
+    };
+    policies.iter().map(|policy| (&policy.policy_id, policy.policy_qualifiers.is_some()))
 }
 
 fn usage(view: &View<'_>, right: fn(u16) -> bool) -> bool {
@@ -82,19 +81,24 @@ fn usage(view: &View<'_>, right: fn(u16) -> bool) -> bool {
     }
 }
 
-fn purposes(view: &View<'_>) -> Vec<&'static str> {
-    let Some(ParsedExtension::ExtendedKeyUsage(usage)) = parsed(view, EKU) else { return vec![] };
-    let named = [
-        (usage.any, "any"),
-        (usage.server_auth, "server"),
-        (usage.client_auth, "client"),
-        (usage.code_signing, "code"),
-        (usage.email_protection, "mail"),
-        (usage.time_stamping, "time"),
-        (usage.ocsp_signing, "ocsp"),
-        (!usage.other.is_empty(), "other"),
-    ];
-    named.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect()
+fn purposes(view: &View<'_>) -> impl Iterator<Item = &'static str> {
+    let usage = match parsed(view, EKU) {
+        Some(ParsedExtension::ExtendedKeyUsage(usage)) => Some(usage),
+        _ => None,
+    };
+    let named = usage.map(|usage| {
+        [
+            (usage.any, "any"),
+            (usage.server_auth, "server"),
+            (usage.client_auth, "client"),
+            (usage.code_signing, "code"),
+            (usage.email_protection, "mail"),
+            (usage.time_stamping, "time"),
+            (usage.ocsp_signing, "ocsp"),
+            (!usage.other.is_empty(), "other"),
+        ]
+    });
+    named.into_iter().flatten().filter(|(there, _)| *there).map(|(_, name)| name)
 }
 
 /// digitalSignature, the first bit.
@@ -118,9 +122,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule { name: "key-usage-other", says: "the key usage has nothing but digitalSignature", holds: |v| usage(v, |flags| flags & !SIGNATURE == 0) },
     Rule { name: "extended-key-usage-missing", says: "there is an extended key usage", holds: |v| there(v, EKU) },
     Rule { name: "extended-key-usage-critical", says: "the extended key usage is not critical", holds: |v| critical(v, EKU, false) },
-    Rule { name: "extended-key-usage-client", says: "the extended key usage has clientAuth", holds: |v| !there(v, EKU) || purposes(v).contains(&"client") },
-    Rule { name: "extended-key-usage-any", says: "the extended key usage is not any", holds: |v| !purposes(v).contains(&"any") },
-    Rule { name: "extended-key-usage-other", says: "the extended key usage has nothing but clientAuth", holds: |v| purposes(v).into_iter().all(|purpose| purpose == "client") },
+    Rule { name: "extended-key-usage-client", says: "the extended key usage has clientAuth", holds: |v| !there(v, EKU) || purposes(v).any(|purpose| purpose == "client") },
+    Rule { name: "extended-key-usage-any", says: "the extended key usage is not any", holds: |v| purposes(v).all(|purpose| purpose != "any") },
+    Rule { name: "extended-key-usage-other", says: "the extended key usage has nothing but clientAuth", holds: |v| purposes(v).all(|purpose| purpose == "client") },
     Rule { name: "authority-key-id-missing", says: "there is an authority key identifier", holds: |v| there(v, AKI) },
     Rule { name: "authority-key-id-critical", says: "the authority key identifier is not critical", holds: |v| critical(v, AKI, false) },
     Rule { name: "authority-key-id-differs", says: "the authority key identifier is the issuing CA's, and nothing else", holds: |v| match parsed(v, AKI) {
@@ -139,14 +143,14 @@ pub(super) const RULES: &[Rule] = &[
     Rule { name: "san-empty", says: "the subject alternative name holds a name", holds: |v| !there(v, SAN) || !names(v).is_empty() },
     Rule { name: "san-uri", says: "the subject alternative name is no URI", holds: |v| !names(v).iter().any(|name| matches!(name, GeneralName::URI(_))) },
     Rule { name: "san-host", says: "the subject alternative name is no DNS name and no address", holds: |v| !names(v).iter().any(|name| matches!(name, GeneralName::DNSName(_) | GeneralName::IPAddress(_) | GeneralName::RFC822Name(_))) },
-    Rule { name: "san-other", says: "the subject alternative name is a hardwareModuleName, and one", holds: |v| names(v).len() <= 1 && modules(v).len() == names(v).len() },
-    Rule { name: "hardware-module-malformed", says: "the hardwareModuleName is a type and a serial number", holds: |v| modules(v).iter().all(Option::is_some) },
-    Rule { name: "hardware-module-type", says: "the type of the hardwareModuleName is the profile's", holds: |v| v.wanted.profile.hardware_module.as_ref().is_none_or(|wanted| modules(v).into_iter().flatten().all(|(kind, _)| is_oid(&Oid::new(kind.into()), wanted.arcs()))) },
-    Rule { name: "hardware-module-serial", says: "the serial number of the hardwareModuleName is the id", holds: |v| modules(v).into_iter().flatten().all(|(_, serial)| serial == v.wanted.id.as_ref().as_bytes()) },
+    Rule { name: "san-other", says: "the subject alternative name is a hardwareModuleName, and one", holds: |v| names(v).len() <= 1 && modules(v).count() == names(v).len() },
+    Rule { name: "hardware-module-malformed", says: "the hardwareModuleName is a type and a serial number", holds: |v| modules(v).all(|module| module.is_some()) },
+    Rule { name: "hardware-module-type", says: "the type of the hardwareModuleName is the profile's", holds: |v| v.wanted.profile.hardware_module.as_ref().is_none_or(|wanted| modules(v).flatten().all(|(kind, _)| is_oid(&Oid::new(kind.into()), wanted.arcs()))) },
+    Rule { name: "hardware-module-serial", says: "the serial number of the hardwareModuleName is the id", holds: |v| modules(v).flatten().all(|(_, serial)| serial == v.wanted.id.as_ref().as_bytes()) },
     Rule { name: "policy-missing", says: "there is a certificate policy where the profile has one", holds: |v| v.wanted.profile.policy.is_none() || there(v, POLICIES) },
     Rule { name: "policy-unwished", says: "there is no certificate policy where the profile has none", holds: |v| v.wanted.profile.policy.is_some() || !there(v, POLICIES) },
     Rule { name: "policy-critical", says: "the certificate policies are not critical", holds: |v| critical(v, POLICIES, false) },
-    Rule { name: "policy-differs", says: "the certificate policy is the profile's, and one", holds: |v| v.wanted.profile.policy.as_ref().is_none_or(|wanted| !there(v, POLICIES) || matches!(policies(v)[..], [(found, _)] if is_oid(found, wanted.arcs()))) },
-    Rule { name: "policy-any", says: "the certificate policy is not anyPolicy", holds: |v| !policies(v).iter().any(|(found, _)| is_oid(found, &[2, 5, 29, 32, 0])) },
-    Rule { name: "policy-qualifier", says: "the certificate policy has no qualifier", holds: |v| policies(v).iter().all(|(_, qualified)| !qualified) },
+    Rule { name: "policy-differs", says: "the certificate policy is the profile's, and one", holds: |v| v.wanted.profile.policy.as_ref().is_none_or(|wanted| !there(v, POLICIES) || (policies(v).count() == 1 && policies(v).all(|(found, _)| is_oid(found, wanted.arcs())))) },
+    Rule { name: "policy-any", says: "the certificate policy is not anyPolicy", holds: |v| !policies(v).any(|(found, _)| is_oid(found, &[2, 5, 29, 32, 0])) },
+    Rule { name: "policy-qualifier", says: "the certificate policy has no qualifier", holds: |v| policies(v).all(|(_, qualified)| !qualified) },
 ];

@@ -33,8 +33,8 @@ fn of<'a>(view: &'a View<'_>, oid: &'a Oid<'_>) -> impl Iterator<Item = &'a Attr
     attributes(view).filter(move |attribute| attribute.attr_type() == oid)
 }
 
-fn texts<'a>(view: &'a View<'_>, oid: &'a Oid<'_>) -> Vec<&'a str> {
-    of(view, oid).map(|attribute| attribute.as_str().unwrap_or_default()).collect()
+fn texts<'a>(view: &'a View<'_>, oid: &'a Oid<'_>) -> impl Iterator<Item = &'a str> {
+    of(view, oid).map(|attribute| attribute.as_str().unwrap_or_default())
 }
 
 fn every_text(view: &View<'_>, right: fn(&str) -> bool) -> bool {
@@ -47,7 +47,7 @@ fn printable(view: &View<'_>, oid: &Oid<'_>) -> bool {
 
 /// Whether the values of this kind are exactly this one, or none.
 fn exactly(view: &View<'_>, oid: &Oid<'_>, wanted: Option<&str>) -> bool {
-    texts(view, oid) == wanted.into_iter().collect::<Vec<_>>()
+    texts(view, oid).eq(wanted)
 }
 
 /// Invisible characters, and those that turn the direction of writing: a name has to be what it looks like.
@@ -63,13 +63,13 @@ pub(super) const RULES: &[Rule] = &[
     Rule { name: "subject-attribute-unknown", says: "the subject holds nothing that profiles do not know", holds: |v| attributes(v).all(|attribute| KNOWN.iter().any(|(oid, _)| oid == attribute.attr_type())) },
     Rule { name: "subject-attribute-twice", says: "no attribute of the subject is there twice", holds: |v| KNOWN.iter().all(|(oid, _)| of(v, oid).count() <= 1) },
     Rule { name: "subject-string-type", says: "names are PrintableString or UTF8String", holds: |v| attributes(v).all(|attribute| matches!(attribute.attr_value().tag().0, PRINTABLE | UTF8)) },
-    Rule { name: "subject-string-length", says: "no name is longer than RFC 5280 allows (64; 128 for state and locality; 2 for country)", holds: |v| KNOWN.iter().all(|(oid, most)| texts(v, oid).iter().all(|text| text.chars().count() <= *most)) },
+    Rule { name: "subject-string-length", says: "no name is longer than RFC 5280 allows (64; 128 for state and locality; 2 for country)", holds: |v| KNOWN.iter().all(|(oid, most)| texts(v, oid).all(|text| text.chars().count() <= *most)) },
     Rule { name: "subject-string-empty", says: "no name is empty", holds: |v| every_text(v, |text| !text.is_empty()) },
     Rule { name: "subject-string-blanks", says: "no name begins or ends with a blank, or has two in a row", holds: |v| every_text(v, |text| text.trim() == text && !text.contains("  ")) },
     Rule { name: "subject-string-deceives", says: "no name has control characters, invisible ones, or ones that turn the direction of writing", holds: |v| every_text(v, |text| !text.contains(deceives)) },
     Rule { name: "common-name-missing", says: "the subject has a common name", holds: |v| of(v, &OID_X509_COMMON_NAME).next().is_some() },
     Rule { name: "common-name-differs", says: "the common name is the id, as DPS wants it", holds: |v| exactly(v, &OID_X509_COMMON_NAME, Some(v.wanted.id.as_ref())) },
-    Rule { name: "country-letters", says: "the country is two capital letters", holds: |v| texts(v, &OID_X509_COUNTRY_NAME).iter().all(|text| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase())) },
+    Rule { name: "country-letters", says: "the country is two capital letters", holds: |v| texts(v, &OID_X509_COUNTRY_NAME).all(|text| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase())) },
     Rule { name: "country-type", says: "the country is a PrintableString", holds: |v| printable(v, &OID_X509_COUNTRY_NAME) },
     Rule { name: "country-differs", says: "the country is the profile's", holds: |v| exactly(v, &OID_X509_COUNTRY_NAME, v.wanted.profile.country.as_deref()) },
     Rule { name: "state-differs", says: "the state is the profile's", holds: |v| exactly(v, &OID_X509_STATE_OR_PROVINCE_NAME, v.wanted.profile.state.as_deref()) },
