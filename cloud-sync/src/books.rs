@@ -233,7 +233,7 @@ pub fn held(
 }
 
 fn record_key(id: &RegistrationId) -> Vec<u8> {
-    format!("cloud/{id}").into_bytes()
+    ["cloud/", id.as_ref()].concat().into_bytes()
 }
 
 fn held_key(id: &RegistrationId) -> Vec<u8> {

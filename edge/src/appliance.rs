@@ -238,6 +238,8 @@ impl Appliance {
         let mut serving = JoinSet::new();
         serving.spawn(part("the HTTPS face", self.server.run(faces.clone())));
         serving.spawn(part("the local face", self.local.run(faces.clone())));
+        // As a task: it looks at every commit, and the thread that waits here would have to be woken for each.
+        serving.spawn(superseded(self.ledger.clone(), faces.clone()));
         let mut working = JoinSet::new();
         working.spawn(self.boards.run(background.clone()));
         let keeper = Keeper { clock: self.floor.clock.clone(), ledger: self.ledger.clone() };
@@ -252,7 +254,6 @@ impl Appliance {
         let ended = tokio::select! {
             () = cancel.cancelled() => Ok(()),
             why = self.ledger.failed() => Err(RunError::Storage(why)),
-            why = superseded(&self.ledger) => Err(RunError::Superseded(why)),
             Some(ended) = serving.join_next() => {
                 ended.unwrap_or_else(|error| Err(RunError::Part { part: "a face", why: error.to_string() }))
             }
@@ -270,17 +271,19 @@ impl Appliance {
     }
 }
 
-/// Waits until it is written down that this box lives on elsewhere, and says so.
-async fn superseded(ledger: &Ledger<EdgeEvent>) -> String {
+/// Waits until it is written down that this box lives on elsewhere, and says so; or until cancelled.
+async fn superseded(ledger: Ledger<EdgeEvent>, cancel: CancellationToken) -> Result<(), RunError> {
     let mut changed = ledger.changed();
     loop {
         changed.borrow_and_update();
-        if let Ok(Some(fence @ Fence::Superseded { .. })) = fence::committed(ledger) {
-            return fence.words();
+        if let Ok(Some(fence @ Fence::Superseded { .. })) = fence::committed(&ledger) {
+            return Err(RunError::Superseded(fence.words()));
         }
-        if changed.changed().await.is_err() {
+        match cancel.run_until_cancelled(changed.changed()).await {
+            Some(Ok(())) => {}
             // The ledger has ended; that is told elsewhere.
-            std::future::pending::<()>().await;
+            Some(Err(_)) => cancel.cancelled().await,
+            None => return Ok(()),
         }
     }
 }

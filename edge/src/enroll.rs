@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use crate::{
     event::{Idempotency, KeyOrigin, LostUnit},
     fence::{self, Fence},
-    index::{self, Remembered, Unit},
+    index::{self, BoxRecord, Remembered, Unit},
     order::{self, OrderRecord},
 };
 
@@ -105,8 +105,12 @@ impl Known {
             Some(remembered) => state.get(&index::unit(&remembered.id))?,
             None => None,
         };
-        let (unit, lost) = (state.get(&index::unit(&asked.id))?, state.get(&index::lost(&asked.id))?);
+        let unit = state.get(&index::unit(&asked.id))?;
         let fence = state.get(fence::FENCE)?;
+        // A box of the first generation was never restored, so its ledger lacks nothing.
+        let restored =
+            state.get::<BoxRecord>(index::BOX)?.is_some_and(|found| found.issued_by.generation > 1);
+        let lost = if restored { state.get(&index::lost(&asked.id))? } else { None };
         let order = match &asked.order {
             Some(number) => state.get(&order::key(number))?,
             None => None,

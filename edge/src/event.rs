@@ -251,7 +251,7 @@ impl From<CloudEvent> for EdgeEvent {
 }
 
 impl Event for EdgeEvent {
-    const INDEX_VERSION: u32 = 4;
+    const INDEX_VERSION: u32 = 5;
 
     fn apply(&self, at: &Applied<'_>, changes: &mut Changes<'_>) {
         match self {

@@ -42,7 +42,6 @@ const ORDERED: Seq = 16;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BoxRecord {
     /// What it signs with.
-    #[serde(flatten)]
     pub(crate) issued_by: IssuedBy,
     /// Tells two restores of one backup apart; empty in the first generation.
     #[serde(default)]
@@ -147,7 +146,7 @@ pub(crate) fn issued(changes: &mut Changes<'_>, at: &Applied<'_>, unit: &UnitIss
 }
 
 pub(crate) fn unit(id: &RegistrationId) -> Vec<u8> {
-    format!("unit/{id}").into_bytes()
+    ["unit/", id.as_ref()].concat().into_bytes()
 }
 
 /// The record of the order that tells what frame `seq` issued.
@@ -156,19 +155,19 @@ pub(crate) fn order(seq: Seq) -> Vec<u8> {
 }
 
 pub(crate) fn lost(id: &RegistrationId) -> Vec<u8> {
-    format!("lost/{id}").into_bytes()
+    ["lost/", id.as_ref()].concat().into_bytes()
 }
 
 pub(crate) fn key(sha256: &str) -> Vec<u8> {
-    format!("key/{sha256}").into_bytes()
+    ["key/", sha256].concat().into_bytes()
 }
 
 pub(crate) fn idem(sha256: &str) -> Vec<u8> {
-    format!("idem/{sha256}").into_bytes()
+    ["idem/", sha256].concat().into_bytes()
 }
 
 pub(crate) fn line(line: &str) -> Vec<u8> {
-    format!("line/{line}").into_bytes()
+    ["line/", line].concat().into_bytes()
 }
 
 pub(crate) fn day(line: &str, date: Date) -> Vec<u8> {

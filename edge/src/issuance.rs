@@ -6,7 +6,7 @@ use http::StatusCode;
 use ledger::{Decision, Stamp, View};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
-use tracing::info;
+use tracing::debug;
 use uuid::Uuid;
 use web::Problem;
 use zeroize::Zeroizing;
@@ -143,7 +143,7 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
         Some(unit) => Ok(Outcome::Again(unit)),
         // On disk. What is told comes from what was written, not from the index: that may fail now.
         None => {
-            info!(id = %issued.id, line = issued.line, actor = principal.actor(), "issued");
+            debug!(id = %issued.id, line = issued.line, actor = principal.actor(), "issued");
             Ok(Outcome::Issued { unit: Box::new(issued), at, private_key })
         }
     }

@@ -83,11 +83,11 @@ pub(crate) fn hash(token: &str) -> String {
 }
 
 pub(crate) fn key(name: &str) -> Vec<u8> {
-    format!("{TOKENS}{name}").into_bytes()
+    [TOKENS, name].concat().into_bytes()
 }
 
 fn hash_key(sha256: &str) -> Vec<u8> {
-    format!("tokenhash/{sha256}").into_bytes()
+    ["tokenhash/", sha256].concat().into_bytes()
 }
 
 /// Applies that a token was made.

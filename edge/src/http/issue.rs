@@ -8,19 +8,19 @@ use axum::{
 use azure_iot::RegistrationId;
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use web::{Json, Object, Problem};
 
 use super::{
     Shared,
-    units::{describe, describe_new},
+    description::{Description, Standing},
+    units::describe,
 };
 use crate::{
     access::Principal,
     csr::Csr,
     issuance::{Outcome, Wish, id, issue as issue_unit, unprocessable},
-    pem,
 };
 
 /// What a line sends.
@@ -77,32 +77,28 @@ pub(super) async fn issue(
 
 /// What whoever asked for a unit is told.
 pub(super) fn told(floor: &Shared, principal: &Principal, outcome: Outcome) -> Result<Response, Problem> {
-    match outcome {
+    // The code of a unit is for those within whose scope it was issued.
+    let claim_code = |id: &RegistrationId, generation, scope: &str| {
+        (scope == principal.scope()).then(|| floor.claim.code(id, generation).reveal())
+    };
+    let (status, described, code) = match outcome {
         Outcome::Issued { unit, at, private_key } => {
-            let mut body = describe_new(floor, &unit, at)?;
-            if let Some(key) = private_key {
-                body["private_key"] = json!(pem::encode("PRIVATE KEY", &key).as_str());
-            }
-            let label = (&unit.id, unit.claim.generation, unit.scope.as_str());
-            Ok(answer(floor, principal, label, body, StatusCode::CREATED))
+            let code = claim_code(&unit.id, unit.claim.generation, &unit.scope);
+            let described = Description::new(floor, *unit, at, Standing::Waiting { since: at })?;
+            let described = match private_key {
+                Some(key) => described.with_private_key(&key),
+                None => described,
+            };
+            (StatusCode::CREATED, described, code)
         }
         Outcome::Again(unit) => {
-            let label = (&unit.id, unit.claim_generation, unit.scope.as_str());
-            Ok(answer(floor, principal, label, describe(floor, &unit)?, StatusCode::OK))
+            let code = claim_code(&unit.id, unit.claim_generation, &unit.scope);
+            (StatusCode::OK, describe(floor, &unit)?, code)
         }
-    }
-}
-
-/// What a unit's station is told; `label` is its id, the generation of its label, and whose token has asked for it.
-fn answer(
-    floor: &Shared,
-    principal: &Principal,
-    (id, generation, scope): (&RegistrationId, u32, &str),
-    mut body: Value,
-    status: StatusCode,
-) -> Response {
-    if scope == principal.scope() {
-        body["claim_code"] = json!(floor.claim.code(id, generation).reveal());
-    }
-    (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+    };
+    let body = match code {
+        Some(code) => described.with_claim_code(code),
+        None => described,
+    };
+    Ok((status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }

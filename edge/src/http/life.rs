@@ -16,6 +16,7 @@ use web::{Json, Object, Problem};
 
 use super::{
     Shared,
+    description::Description,
     issue::told,
     part::Part,
     units::{describe, named, time},
@@ -96,7 +97,7 @@ pub(super) async fn scrap(
     Extension(principal): Extension<Principal>,
     id: Result<Path<String>, PathRejection>,
     Object(request): Object<ScrapRequest>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Description>, Problem> {
     let reason = reason(request.reason)?;
     let id = named(id);
     let found = unit(&floor, &principal, &id)?;

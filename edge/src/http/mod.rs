@@ -2,6 +2,7 @@
 
 mod ca;
 mod crl;
+mod description;
 pub(crate) mod est;
 mod health;
 mod issue;

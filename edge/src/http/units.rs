@@ -9,7 +9,7 @@ use axum::{
 };
 use azure_iot::RegistrationId;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use cloud_sync::{State as CloudState, books};
+use cloud_sync::books;
 use ledger::{Ledger, ReadError, Seq};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -17,7 +17,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use web::{Json, Problem};
 
 use super::{
-    Shared,
+    Floor, Shared,
+    description::Description,
     part::{Part, unexpected},
     unreadable,
 };
@@ -33,7 +34,7 @@ pub(super) async fn show(
     State(floor): State<Shared>,
     Extension(principal): Extension<Principal>,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Description>, Problem> {
     Ok(Json(describe(&floor, &life::unit(&floor, &principal, &named(id))?)?))
 }
 
@@ -95,56 +96,10 @@ fn ordered(
 }
 
 /// What may be said about a unit to whoever may read units.
-pub(crate) fn describe(floor: &Shared, unit: &Unit) -> Result<Value, Problem> {
+pub(super) fn describe(floor: &Floor, unit: &Unit) -> Result<Description, Problem> {
     let record = books::committed(&floor.ledger, &unit.id).map_err(|error| unreadable(&error))?;
-    let cloud = record.map_or(json!({ "state": "unknown" }), |record| match &record.state {
-        CloudState::Waiting { .. } => json!({ "state": "waiting", "since": time(record.since) }),
-        CloudState::Settled { at, .. } => json!({ "state": "settled", "since": time(*at) }),
-        CloudState::Held { why, at, .. } => json!({ "state": "held", "since": time(*at), "why": why }),
-    });
     let (at, issued) = issued(floor, unit)?;
-    let mut body = describe_issued(floor, &issued, at, cloud)?;
-    if unit.scrapped {
-        body["scrapped"] = json!(true);
-    }
-    Ok(body)
-}
-
-/// The same of a unit that was issued just now.
-pub(super) fn describe_new(
-    floor: &Shared,
-    issued: &UnitIssued,
-    at: OffsetDateTime,
-) -> Result<Value, Problem> {
-    describe_issued(floor, issued, at, json!({ "state": "waiting", "since": time(at) }))
-}
-
-fn describe_issued(
-    floor: &Shared,
-    issued: &UnitIssued,
-    at: OffsetDateTime,
-    cloud: Value,
-) -> Result<Value, Problem> {
-    let der = certificate_der(issued)?;
-    let mut body = json!({
-        "id": issued.id, "epoch": issued.epoch, "line": issued.line, "serial": issued.serial,
-        "sha256": issued.sha256, "not_before": time(issued.not_before), "not_after": time(issued.not_after),
-        "issued_at": time(at), "certificate": certificate_pem(&der),
-        "chain": chain(floor, issued)?, "cloud": cloud,
-    });
-    if let Some(station) = &issued.station {
-        body["station"] = json!(station);
-    }
-    if let Some(profile) = &issued.profile {
-        body["profile"] = json!(profile);
-    }
-    if !issued.attributes.is_empty() {
-        body["attributes"] = json!(issued.attributes);
-    }
-    if let Some(order) = &issued.order {
-        body["order"] = json!(order);
-    }
-    Ok(body)
+    Ok(Description::new(floor, issued, at, record.into())?.scrapped(unit.scrapped))
 }
 
 pub(crate) fn time(at: OffsetDateTime) -> String {
@@ -152,7 +107,7 @@ pub(crate) fn time(at: OffsetDateTime) -> String {
 }
 
 /// The event that issued a unit, and when that was, read back from the journal.
-pub(crate) fn issued(floor: &Shared, unit: &Unit) -> Result<(OffsetDateTime, UnitIssued), Problem> {
+pub(crate) fn issued(floor: &Floor, unit: &Unit) -> Result<(OffsetDateTime, UnitIssued), Problem> {
     let entry = floor.ledger.entry(&unit.frame).map_err(|error| unreadable(&error))?;
     let issued = entry.events.into_iter().find_map(|event| match event {
         EdgeEvent::UnitIssued(issued) if issued.id == unit.id => Some(*issued),
