@@ -281,13 +281,14 @@ async fn the_books_balance_at_every_scrape_and_go_on_over_a_restart() {
 }
 
 #[tokio::test]
-async fn a_station_is_heard_by_its_certificate_until_it_is_shut_out() {
+async fn a_station_is_heard_by_its_certificate_or_token_until_it_is_shut_out() {
     let edge = Running::start().await;
     let admin = edge.role("admin").await;
-    let seen = async || {
+    let heard = async |name: &str| {
         let page = scrape(&edge, &admin).await;
-        page.find("edge_station_last_seen_timestamp_seconds", &[("station", "press-1")])
+        page.find("edge_station_last_seen_timestamp_seconds", &[("station", name)])
     };
+    let seen = async || heard("press-1").await;
     let (_, _, client) = edge.station("press-1", "L1", Duration::days(365)).await;
     assert_eq!(seen().await, None, "it was never here");
     let (status, _) = support::answer(client.get(edge.url("/metrics"))).await;
@@ -295,5 +296,10 @@ async fn a_station_is_heard_by_its_certificate_until_it_is_shut_out() {
     assert!(seen().await.is_some());
     assert_eq!(edge.local(Method::DELETE, "/stations/press-1", None).await.0, 204);
     assert_eq!(seen().await, None, "nobody waits for it any more");
+    let token = edge.token(json!({ "name": "t-7", "role": "station", "station": "press-7" })).await;
+    assert_eq!(edge.get(&token, "/v1/status").await.0, 200);
+    assert_eq!((heard("press-7").await.is_some(), heard("t-7").await), (true, None), "by where it stands");
+    assert_eq!(edge.local(Method::DELETE, "/tokens/t-7", None).await.0, 204);
+    assert_eq!(heard("press-7").await, None);
     edge.stop().await;
 }
