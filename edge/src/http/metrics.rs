@@ -79,10 +79,10 @@ fn queue(page: &mut Page, floor: &Shared, now: OffsetDateTime) -> Result<(), Rea
 
 /// The way to the cloud; nothing of it where none is configured.
 fn sync(page: &mut Page, floor: &Shared) -> Result<(), ReadError> {
-    let Some(link) = floor.lookout.link.as_ref().map(|link| link.borrow().clone()) else { return Ok(()) };
-    let Some(attempts) = floor.attempts.as_ref().map(|attempts| attempts.borrow().clone()) else {
+    let Some((link, attempts)) = floor.lookout.link.as_ref().zip(floor.attempts.as_ref()) else {
         return Ok(());
     };
+    let (link, attempts) = (link.borrow().clone(), attempts.borrow().clone());
     let tried = link.state != LinkState::Unknown;
     page.gauge(
         "edge_link_up",
