@@ -18,6 +18,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     answer::{Answer, Call, Trouble},
+    attempts::Attempts,
     books,
     cause::Cause,
     event::CloudEvent,
@@ -55,6 +56,7 @@ pub struct Clerk<E> {
     events: Vec<CloudEvent>,
     /// The number of the last request.
     asked: u64,
+    attempts: Attempts<Duration>,
     /// When the box looks after itself again.
     fence_at: Duration,
     /// Who asks, if that can be restored twice.
@@ -80,6 +82,7 @@ impl<E: Event> Clerk<E> {
             rounds: Vec::new(),
             events: Vec::new(),
             asked: 0,
+            attempts: Attempts::default(),
             fence_at: Duration::ZERO,
             identity: None,
             link_is_news: false,
@@ -91,6 +94,12 @@ impl<E: Event> Clerk<E> {
     #[must_use]
     pub fn mind(&self) -> &Mind {
         &self.mind
+    }
+
+    /// How its requests ended so far.
+    #[must_use]
+    pub fn attempts(&self) -> &Attempts<Duration> {
+        &self.attempts
     }
 
     /// What to do at `now`, with the permit of the moment. Time is a `Duration` since any fixed moment.
@@ -134,6 +143,7 @@ impl<E: Event> Clerk<E> {
         let units = round.about.len();
         match heard {
             Ok(()) => {
+                self.attempts.answered(now);
                 let news = self.mind.heard(now, number, units);
                 self.link_is(news);
                 if over {
@@ -142,6 +152,7 @@ impl<E: Event> Clerk<E> {
                 }
             }
             Err(trouble) => {
+                self.attempts.failed(trouble.cause);
                 let round = self.rounds.swap_remove(at);
                 self.trouble(now, number, &trouble, round);
             }

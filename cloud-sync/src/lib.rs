@@ -12,6 +12,7 @@ pub mod activate;
 pub mod amend;
 pub mod announce;
 pub mod answer;
+mod attempts;
 pub mod books;
 mod budget;
 mod cause;
@@ -35,6 +36,7 @@ mod work;
 mod worker;
 
 pub use crate::{
+    attempts::Attempts,
     budget::Budget,
     cause::Cause,
     census::Announced,

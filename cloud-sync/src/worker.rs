@@ -19,6 +19,7 @@ use tracing::error;
 
 use crate::{
     answer::{Answer, Trouble},
+    attempts::Attempts,
     clerk::{Action, Clerk, fitting},
     cloud::Cloud,
     event::CloudEvent,
@@ -61,6 +62,7 @@ pub struct Worker<E> {
     permission: Permission,
     clerk: Clerk<E>,
     link: watch::Sender<Link>,
+    attempts: watch::Sender<Attempts<OffsetDateTime>>,
     skew: Option<time::Duration>,
     started: Instant,
     started_at: OffsetDateTime,
@@ -80,7 +82,9 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
         let (link, _) = watch::channel(Link::unknown(started_at));
         let permission: Permission = Arc::new(|| Ok(Permit::Anybody));
         let clerk = Clerk::new(describe, pace, seed);
-        let mut worker = Self { ledger, cloud, permission, clerk, link, skew: None, started, started_at };
+        let attempts = watch::Sender::new(Attempts::default());
+        let mut worker =
+            Self { ledger, cloud, permission, clerk, link, attempts, skew: None, started, started_at };
         worker.show_link();
         worker
     }
@@ -95,6 +99,12 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
     #[must_use]
     pub fn link(&self) -> watch::Receiver<Link> {
         self.link.subscribe()
+    }
+
+    /// How its requests ended, as they do.
+    #[must_use]
+    pub fn attempts(&self) -> watch::Receiver<Attempts<OffsetDateTime>> {
+        self.attempts.subscribe()
     }
 
     /// Works until cancelled. What was being said is dropped, and will be said again.
@@ -155,6 +165,8 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
             Ok((number, result)) => {
                 self.skew = result.as_ref().ok().and_then(|answer| answer.skew).or(self.skew);
                 self.clerk.heard(self.started.elapsed(), number, result);
+                let at = |moment: &Duration| self.started_at + *moment;
+                self.attempts.send_replace(self.clerk.attempts().told_in(at));
             }
             // A panic in a request is one of the worker.
             Err(ended) => {

@@ -1,6 +1,11 @@
 //! The books balance, whatever happens and in whichever order, also after the index was rebuilt.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use azure_iot::RegistrationId;
 use cloud_sync::{
     Cause, CloudEvent, LinkState, Want, Why,
@@ -103,6 +108,30 @@ async fn what_waits_is_told_oldest_first_and_leaves_the_queue_once_settled() {
     assert_eq!(look(&ledger).1, [id("m"), id("z")], "a new want queues again");
     let books = books::balance(&ledger).unwrap();
     assert_eq!(books, Books { enqueued: 4, settled: 1, waiting: 2, held: 0, superseded: 1 });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_reads_while_others_write_reads_books_that_balance() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(&dir);
+    let (done, reader) = (Arc::new(AtomicBool::new(false)), ledger.clone());
+    let writes = done.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut looks = 0;
+        while !writes.load(Ordering::Relaxed) {
+            let books = books::balance(&reader).unwrap();
+            assert!(books.balance(), "{books:?}");
+            looks += 1;
+        }
+        looks
+    });
+    for n in 0..1000 {
+        let id: RegistrationId = format!("u{n}").parse().unwrap();
+        write(&ledger, vec![Shop::Wanted { id: id.clone(), want: Want::Announce, epoch: 1 }]).await;
+        write(&ledger, vec![Shop::Cloud(CloudEvent::Accepted { id, epoch: 1 })]).await;
+    }
+    done.store(true, Ordering::Relaxed);
+    assert!(read.await.unwrap() > 1000);
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ use crate::{
     http::{self, Floor, Shared, now},
     index::{self, BoxRecord},
     local::Local,
+    metrics::Tally,
     renewal::Renewal,
     signing::Slots,
     state_dir::StateDir,
@@ -183,6 +184,7 @@ impl Appliance {
             None => None,
         };
         let link = worker.as_ref().map(Worker::link);
+        let attempts = worker.as_ref().map(Worker::attempts);
         let lookout = Lookout { ledger: ledger.clone(), lines: config.lines.clone(), link };
         let boards = Boards::new(lookout.clone())?;
         let stations = StationCa::open(&state, &this_box.issued_by.box_id, passphrase, now())?;
@@ -206,6 +208,8 @@ impl Appliance {
             state: state.clone(),
             orders: config.orders,
             crl,
+            tally: Tally::new(config.profiles.keys()),
+            attempts,
         });
         let crls = Crls::new(floor.clone(), config.crl, shown);
         let local = Local::bind(&state.socket(), floor.clone())

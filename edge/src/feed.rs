@@ -63,6 +63,7 @@ pub(crate) fn own_origin(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 async fn serve(mut socket: WebSocket, floor: Shared) {
+    let _screen = floor.tally.screen();
     let mut boards = floor.board.clone();
     let mut shown = boards.borrow_and_update().clone();
     let build = env!("CARGO_PKG_VERSION");

@@ -6,6 +6,7 @@ use http::StatusCode;
 use ledger::{Decision, Stamp, View};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
+use tokio::time::Instant;
 use tracing::debug;
 use uuid::Uuid;
 use web::Problem;
@@ -87,6 +88,7 @@ pub(crate) fn id(text: &str) -> Result<RegistrationId, Problem> {
 
 /// Issues what is wished, or finds it issued, or says why not.
 pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> Result<Outcome, Problem> {
+    let begun = Instant::now();
     let Checked { asked, csr, profile } = check(floor, principal, wish)?;
     let known = Known::committed(&floor.ledger, &asked).map_err(|error| unreadable(&error))?;
     // A repeat or a refusal costs no key and no signature.
@@ -143,6 +145,7 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
         Some(unit) => Ok(Outcome::Again(unit)),
         // On disk. What is told comes from what was written, not from the index: that may fail now.
         None => {
+            floor.tally.issued(issued.profile.as_deref().unwrap_or(DEFAULT), begun.elapsed());
             debug!(id = %issued.id, line = issued.line, actor = principal.actor(), "issued");
             Ok(Outcome::Issued { unit: Box::new(issued), at, private_key })
         }

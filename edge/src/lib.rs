@@ -33,6 +33,7 @@ mod issuance;
 mod key;
 mod life;
 mod local;
+mod metrics;
 mod no_core;
 mod order;
 mod pem;

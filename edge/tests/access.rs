@@ -21,6 +21,7 @@ const MATRIX: &[(&str, &str, &str)] = &[
     // -?SVQDAorxunwdzf
     ("GET", "/livez", "................"),
     ("GET", "/readyz", "................"),
+    ("GET", "/metrics", "11......11..1111"),
     ("GET", "/pair", "................"),
     ("POST", "/pair", "................"),
     ("GET", "/assets/{name}", "................"),

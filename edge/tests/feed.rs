@@ -86,3 +86,32 @@ async fn a_page_of_another_site_and_a_stranger_get_nothing() {
     assert_eq!(open(&edge, &[("authorization", &bearer), ("origin", "null")]).await.err(), Some(403));
     assert_eq!(open(&edge, &[]).await.err(), Some(401));
 }
+
+#[tokio::test]
+async fn a_screen_is_counted_for_as_long_as_it_is_there() {
+    let edge = Running::start().await;
+    let display = edge.role("display").await;
+    let screens = async |wanted: u32| {
+        let look = async {
+            loop {
+                let page = edge.client.get(edge.url("/metrics")).bearer_auth(&display).send().await.unwrap();
+                let page = page.text().await.unwrap();
+                if page.contains(&format!("\nedge_display_clients {wanted}\n")) {
+                    return;
+                }
+            }
+        };
+        timeout(Duration::from_secs(10), look).await.unwrap_or_else(|_| panic!("never {wanted} screens"));
+    };
+    screens(0).await;
+    let bearer = format!("Bearer {display}");
+    let mut feeds = Vec::new();
+    for count in 1..3 {
+        let mut feed = open(&edge, &[("authorization", &bearer)]).await.unwrap();
+        next(&mut feed, &["snapshot"]).await;
+        feeds.push(feed);
+        screens(count).await;
+    }
+    drop(feeds);
+    screens(0).await;
+}

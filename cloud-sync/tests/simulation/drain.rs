@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloud_sync::{Link, Permit, State, Want, books, mind::Pace};
+use cloud_sync::{Cause, Link, Permit, State, Want, books, mind::Pace};
 use emulator::Weather;
 use ledger::Reads;
 use time::OffsetDateTime;
@@ -108,6 +108,32 @@ fn a_budget_that_others_share_is_found_without_pestering() {
     println!("{} requests, {throttled:.4} answered 429", world.tally.requests);
     assert!(throttled <= 0.01, "{throttled}");
     assert_eq!(world.tally.impatient, 0);
+}
+
+#[test]
+fn every_request_is_counted_once_by_how_it_ended() {
+    let mut world = backlog(2000, None, 1000);
+    let hour = Duration::from_secs(3600);
+    for weather in [
+        Weather::Offline,
+        Weather::Captive,
+        Weather::Hanging,
+        Weather::Throttled { retry_after: 60 },
+        Weather::Clear,
+    ] {
+        world.weather = weather;
+        let until = world.now + hour;
+        world.live(until, |_| false);
+    }
+    let (requests, throttled) = (world.tally.requests, world.tally.throttled);
+    let factory = world.party(Who::Factory);
+    assert_eq!(factory.waiting(), 0);
+    let attempts = factory.clerk.attempts();
+    let met = [Cause::Unreachable, Cause::Busy, Cause::Stranger, Cause::TimedOut];
+    assert!(attempts.failed.keys().eq(met.iter()), "{attempts:?}");
+    assert_eq!(attempts.answered + attempts.failed.values().sum::<u64>(), requests, "{attempts:?}");
+    assert_eq!((attempts.throttled(), throttled > 10), (throttled, true), "{attempts:?}");
+    assert!(attempts.answered >= 200 && attempts.last_answer > Some(4 * hour), "{attempts:?}");
 }
 
 /// Which jobs need a person, and with which code.

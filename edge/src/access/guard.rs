@@ -81,8 +81,9 @@ pub(crate) async fn guard(
         Access::Public => Ok(()),
         Access::Roles(_) => identify(&floor, &request, route.face, leaf).and_then(|principal| {
             may(route.access, &principal, &request)?;
-            if principal.known_by == KnownBy::Token {
-                floor.usage.note(&principal.name, floor.clock.latest());
+            match principal.known_by {
+                KnownBy::Token => floor.usage.note(&principal.name, floor.clock.latest()),
+                KnownBy::Certificate => floor.usage.note_station(&principal.name, floor.clock.latest()),
             }
             request.extensions_mut().insert(principal);
             Ok(())

@@ -1,4 +1,5 @@
-//! When tokens were used last: kept in memory, written down rarely, and never one frame per request.
+//! When tokens were used last: kept in memory, written down rarely, and never one frame per request. When stations showed
+//! their certificates last: kept in memory.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +12,11 @@ use time::{Duration, OffsetDateTime};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use super::token::{TokenRecord, key, records};
+use super::{
+    role::Role,
+    station::stations,
+    token::{TokenRecord, key, records},
+};
 use crate::{EdgeEvent, clock::Clock};
 
 /// How often it is looked whether something is to be written down.
@@ -39,35 +44,79 @@ pub(crate) fn used(changes: &mut Changes<'_>, tokens: &[TokenUse]) {
     }
 }
 
-/// When each token was used last, since the start.
+/// When each token was used last, and each certificate of a station, since the start.
 #[derive(Debug, Default)]
-pub(crate) struct Usage(Mutex<BTreeMap<String, OffsetDateTime>>);
+pub(crate) struct Usage {
+    tokens: Times,
+    stations: Times,
+}
+
+/// The last time of each name.
+#[derive(Debug, Default)]
+struct Times(Mutex<BTreeMap<String, OffsetDateTime>>);
+
+impl Times {
+    fn note(&self, name: &str, at: OffsetDateTime) {
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match times.get_mut(name) {
+            Some(known) => *known = at.max(*known),
+            None => drop(times.insert(name.to_owned(), at)),
+        }
+    }
+
+    fn of(&self, name: &str) -> Option<OffsetDateTime> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+    }
+}
 
 impl Usage {
     /// Notes that a token was used.
     pub(crate) fn note(&self, name: &str, at: OffsetDateTime) {
-        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match uses.get_mut(name) {
-            Some(known) => *known = at.max(*known),
-            None => drop(uses.insert(name.to_owned(), at)),
+        self.tokens.note(name, at);
+    }
+
+    /// Notes that a station has shown its certificate.
+    pub(crate) fn note_station(&self, name: &str, at: OffsetDateTime) {
+        self.stations.note(name, at);
+    }
+
+    /// When each station that is not shut out was heard last: by its certificate, or by a token of that role.
+    pub(crate) fn stations(
+        &self,
+        ledger: &Ledger<EdgeEvent>,
+    ) -> Result<BTreeMap<String, OffsetDateTime>, ReadError> {
+        let tokens = self.records(ledger)?.into_iter();
+        let tokens = tokens.filter(|record| !record.revoked && record.token.role == Role::Station);
+        let by_token = tokens
+            .map(|TokenRecord { token, last_used, .. }| (token.station.unwrap_or(token.name), last_used));
+        let enrolled = stations(ledger)?.into_iter().filter(|station| !station.revoked);
+        let by_certificate = enrolled.map(|station| {
+            let seen = self.stations.of(&station.name);
+            (station.name, seen)
+        });
+        let mut heard = BTreeMap::new();
+        for (name, at) in by_token.chain(by_certificate) {
+            if let Some(at) = at {
+                let last = heard.entry(name).or_insert(at);
+                *last = at.max(*last);
+            }
         }
+        Ok(heard)
     }
 
     /// Every token with its last use, whether that is written down or not.
     pub(crate) fn records(&self, ledger: &Ledger<EdgeEvent>) -> Result<Vec<TokenRecord>, ReadError> {
         let mut records = records(ledger)?;
-        let uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for record in &mut records {
-            record.last_used = record.last_used.max(uses.get(&record.token.name).copied());
+            record.last_used = record.last_used.max(self.tokens.of(&record.token.name));
         }
         Ok(records)
     }
 
     /// What is to be written down.
     fn due(&self, written: &[TokenRecord]) -> Vec<TokenUse> {
-        let uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let due = written.iter().filter_map(|record| {
-            let at = *uses.get(&record.token.name)?;
+            let at = self.tokens.of(&record.token.name)?;
             let news = record.last_used.is_none_or(|written| at - written >= STEP);
             news.then(|| TokenUse { name: record.token.name.clone(), at })
         });

@@ -109,6 +109,11 @@ impl Clock {
         self.judge.lock().unwrap_or_else(PoisonError::into_inner).highest()
     }
 
+    /// Whether a time server has set the clock since the machine was booted.
+    pub(crate) fn synchronised(&self) -> bool {
+        (self.source)().synchronised
+    }
+
     /// The clock for people.
     pub(crate) fn view(&self, skew_seconds: Option<i64>) -> ClockView {
         let why = self.check().err().map(|doubt| doubt.to_string());

@@ -8,6 +8,7 @@ mod health;
 mod issue;
 mod legacy;
 mod life;
+mod metrics;
 mod openapi;
 mod orders;
 mod pages;
@@ -25,7 +26,7 @@ use axum::{
     middleware::from_fn_with_state,
     routing::{MethodFilter, on},
 };
-use cloud_sync::Survey;
+use cloud_sync::{Attempts, Survey};
 use ledger::{CommitError, Ledger, ReadError, Unavailable};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -44,6 +45,7 @@ use crate::{
     crl::Lists,
     feed,
     index::{self, BoxRecord},
+    metrics::Tally,
     signing::Slots,
     state_dir::StateDir,
     stations::StationCa,
@@ -77,6 +79,10 @@ pub(crate) struct Floor {
     pub(crate) orders: Orders,
     /// The lists of revoked certificates.
     pub(crate) crl: watch::Receiver<Lists>,
+    /// What was counted since the start.
+    pub(crate) tally: Tally,
+    /// How requests to the cloud ended; `None` where none is configured.
+    pub(crate) attempts: Option<watch::Receiver<Attempts<OffsetDateTime>>>,
 }
 
 impl Floor {
@@ -143,6 +149,7 @@ const ORDER: Access = Access::Roles(&[Role::Supervisor, Role::Admin]);
 pub const ROUTES: &[Route] = &[
     get("/livez", Access::Public),
     get("/readyz", Access::Public),
+    get("/metrics", Access::ANY_ROLE),
     get("/pair", Access::Public),
     post("/pair", Access::Public),
     get("/assets/{name}", Access::Public),
@@ -200,6 +207,7 @@ pub(crate) fn router(floor: Shared) -> Router {
     let faces = Faces { floor: floor.clone(), router: Router::new(), served: 0 }
         .on("GET", "/livez", health::live)
         .on("GET", "/readyz", health::ready)
+        .on("GET", "/metrics", metrics::metrics)
         .on("GET", "/pair", pair::page)
         .on("POST", "/pair", pair::pair)
         .on("GET", "/assets/{name}", pages::asset)

@@ -5,6 +5,7 @@ use azure_iot::RegistrationId;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use cloud_sync::{State, books};
 use ledger::{Decision, ReadError, Stamp, View};
+use tokio::time::Instant;
 use tracing::info;
 use web::Problem;
 
@@ -126,6 +127,7 @@ fn judge(known: Known, id: &RegistrationId, why: Why, key_sha256: Option<&str>, 
 
 /// Gives a unit a new certificate for a new key, or finds that it has it, or says why not.
 pub(super) async fn reissue(floor: &Shared, pass: Pass) -> Result<Outcome, Problem> {
+    let begun = Instant::now();
     let Pass { unit, last, why, reason, csr, station, scope, actor } = pass;
     let read = |error: ReadError| unreadable(&error);
     let id = unit.id.clone();
@@ -189,6 +191,7 @@ pub(super) async fn reissue(floor: &Shared, pass: Pass) -> Result<Outcome, Probl
     match committed.answer {
         Some(unit) => Ok(Outcome::Again(unit)),
         None => {
+            floor.tally.issued(written.profile.as_deref().unwrap_or(DEFAULT), begun.elapsed());
             info!(%id, epoch = written.epoch, ?why, actor, "issued again");
             Ok(Outcome::Issued { unit: Box::new(written), at, private_key })
         }
