@@ -116,6 +116,7 @@ impl<E: Event> Clerk<E> {
         if let Err(wait) = self.mind.may_ask(now, under_way) {
             return Ok(Action::Rest(wait));
         }
+        self.forget(ledger)?;
         if !self.rounds.iter().any(|round| round.under_way.is_none())
             && let Some(rest) = self.begin(now, ledger)?
         {
@@ -146,6 +147,18 @@ impl<E: Event> Clerk<E> {
                 self.trouble(now, number, &trouble, round);
             }
         }
+    }
+
+    /// Drops what was to be asked about units that a person has held or decided on meanwhile, or that were issued again.
+    fn forget<L: Reads<Event = E>>(&mut self, ledger: &L) -> Result<(), ReadError> {
+        let mut rounds = Vec::new();
+        for round in std::mem::take(&mut self.rounds) {
+            if round.under_way.is_some() || round.is_wanted(ledger)? {
+                rounds.push(round);
+            }
+        }
+        self.rounds = rounds;
+        Ok(())
     }
 
     /// Begins new rounds, or says how long there is nothing to begin.
@@ -363,6 +376,9 @@ pub fn fitting<E: From<CloudEvent>>(
                 (id, Happening::Stopped { epoch: *epoch, why: Why::clone(why) })
             }
             CloudEvent::Retried { id, epoch } => (id, Happening::Retried { epoch: *epoch }),
+            CloudEvent::Resolved { id, epoch, resolution, .. } => {
+                (id, Happening::Resolved { epoch: *epoch, resolution: resolution.clone() })
+            }
             CloudEvent::LinkChanged { .. }
             | CloudEvent::Superseded { .. }
             | CloudEvent::Paused { .. }
