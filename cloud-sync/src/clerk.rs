@@ -116,7 +116,10 @@ impl<E: Event> Clerk<E> {
         if let Err(wait) = self.mind.may_ask(now, under_way) {
             return Ok(Action::Rest(wait));
         }
-        self.forget(ledger)?;
+        self.forget(now, ledger)?;
+        if !self.events.is_empty() {
+            return Ok(Action::Write(std::mem::take(&mut self.events)));
+        }
         if !self.rounds.iter().any(|round| round.under_way.is_none())
             && let Some(rest) = self.begin(now, ledger)?
         {
@@ -149,15 +152,15 @@ impl<E: Event> Clerk<E> {
         }
     }
 
-    /// Drops what was to be asked about units that a person has held or decided on meanwhile, or that were issued again.
-    fn forget<L: Reads<Event = E>>(&mut self, ledger: &L) -> Result<(), ReadError> {
-        let mut rounds = Vec::new();
+    /// Ends the rounds about units that a person has held or decided on meanwhile, or that were issued again.
+    fn forget<L: Reads<Event = E>>(&mut self, now: Duration, ledger: &L) -> Result<(), ReadError> {
         for round in std::mem::take(&mut self.rounds) {
             if round.under_way.is_some() || round.is_wanted(ledger)? {
-                rounds.push(round);
+                self.rounds.push(round);
+            } else {
+                self.end(now, round);
             }
         }
-        self.rounds = rounds;
         Ok(())
     }
 

@@ -244,6 +244,7 @@ mod tests {
             profile: None,
             order: None,
             scrapped: false,
+            revoked: false,
             frame,
         }
     }

@@ -104,8 +104,10 @@ pub(crate) fn describe(floor: &Shared, unit: &Unit) -> Result<Value, Problem> {
     });
     let (at, issued) = issued(floor, unit)?;
     let mut body = describe_issued(floor, &issued, at, cloud)?;
-    if unit.scrapped {
-        body["scrapped"] = json!(true);
+    for (name, value) in [("scrapped", unit.scrapped), ("revoked", unit.revoked)] {
+        if value {
+            body[name] = json!(true);
+        }
     }
     Ok(body)
 }
