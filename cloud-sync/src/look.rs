@@ -85,10 +85,11 @@ impl Found {
         }
     }
 
-    /// Whether it carries the certificate with this SHA-256.
+    /// Whether it carries the certificate with this SHA-256, as the first or as the second.
     #[must_use]
     pub fn carries(&self, sha256: &str) -> bool {
-        self.sha256.as_deref().is_some_and(|carried| carried.eq_ignore_ascii_case(sha256))
+        let mut carried = self.sha256.iter().chain(&self.secondary_sha256);
+        carried.any(|carried| carried.eq_ignore_ascii_case(sha256))
     }
 
     /// Whether the device may register.
@@ -159,7 +160,7 @@ mod tests {
                 "announced_by": { "box": "hall1", "generation": 2, "epoch": 3 },
             })
         );
-        assert!(found.carries("aB") && !found.carries("cd") && found.is_enabled());
+        assert!(found.carries("aB") && found.carries("cd") && !found.carries("ef") && found.is_enabled());
     }
 
     #[test]

@@ -280,18 +280,18 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "Something went wrong here; the caller is not at fault.",
         "Look into the log of the appliance, and report it.",
     ),
+    row(
+        "job-not-held",
+        &[409],
+        "A job is to be decided that is not held.",
+        "Look at it with: edge queue show ID. What waits is told by itself; to stop it first: edge queue hold ID.",
+    ),
     row("json-malformed", &[400], "The body is not JSON.", "Send JSON; the detail says where it ends to be."),
     row(
         "json-unexpected",
         &[422],
         "The body is JSON, but not what is expected at this address.",
         "Compare it with /openapi.json; a member that is not known is refused as well.",
-    ),
-    row(
-        "job-not-held",
-        &[409],
-        "A job is to be decided that is not held.",
-        "Look at it with: edge queue show ID. What waits is told by itself; to stop it first: edge queue hold ID.",
     ),
     row(
         "key-already-given",

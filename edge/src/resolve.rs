@@ -21,7 +21,7 @@ use crate::{
     fence,
     http::{Shared, now, refused, units::issued, unreadable},
     index::{self, Unit},
-    issuance::{id, unprocessable},
+    issuance::id,
     life,
     queue::{self, Job},
 };
@@ -285,18 +285,24 @@ enum Refusal {
 
 impl Refusal {
     fn problem(self) -> Problem {
-        let (status, code) = match &self {
+        let code = match &self {
             Self::Fenced(fence) => return fence.problem(),
-            Self::NoEtag(_) => return unprocessable("etag-required", self.to_string()),
-            Self::NotHeld(..) => (StatusCode::CONFLICT, "job-not-held"),
-            Self::Stale(_) => (StatusCode::CONFLICT, "etag-stale"),
-            Self::Absent(_) => (StatusCode::CONFLICT, "record-absent"),
-            Self::Tombstone(_) => (StatusCode::CONFLICT, "record-scrapped"),
-            Self::NoCloud => (StatusCode::CONFLICT, NO_CLOUD),
-            Self::Overtaken(_) => (StatusCode::CONFLICT, "unit-changed"),
-            Self::Unreachable(_) => (StatusCode::SERVICE_UNAVAILABLE, "cloud-unreachable"),
+            Self::NoEtag(_) => "etag-required",
+            Self::NotHeld(..) => "job-not-held",
+            Self::Stale(_) => "etag-stale",
+            Self::Absent(_) => "record-absent",
+            Self::Tombstone(_) => "record-scrapped",
+            Self::NoCloud => "no-cloud",
+            Self::Overtaken(_) => "unit-changed",
+            Self::Unreachable(_) => "cloud-unreachable",
         };
-        Problem::new(status, code, self.to_string()).retryable(status == StatusCode::SERVICE_UNAVAILABLE)
+        let status = match &self {
+            Self::NoEtag(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Unreachable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::CONFLICT,
+        };
+        let later = matches!(self, Self::Overtaken(_) | Self::Unreachable(_));
+        Problem::new(status, code, self.to_string()).retryable(later)
     }
 }
 
@@ -395,4 +401,146 @@ fn next(want: Want, resolution: &Resolution, revoked: bool) -> String {
         }
     }
     .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use cloud_sync::look::Announcer;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn issued(again: Option<Value>) -> UnitIssued {
+        let mut unit = json!({
+            "id": "a", "epoch": 2, "line": "L1", "key_sha256": "k", "key_origin": "csr", "serial": "02",
+            "sha256": "AB", "not_before": "2026-01-01T00:00:00Z", "not_after": "2046-01-01T00:00:00Z",
+            "certificate": "", "issuer_sha256": "i", "claim": { "generation": 1, "salt": "", "sha256": "" },
+            "scope": "*", "issued_by": { "box": "own", "generation": 1 },
+        });
+        if let Some(again) = again {
+            unit["again"] = again;
+        }
+        serde_json::from_value(unit).unwrap()
+    }
+
+    /// A unit that had the certificate `01` before.
+    fn reworked() -> UnitIssued {
+        let before = json!({ "epoch": 1, "serial": "01", "sha256": "01", "not_after": "2046-01-01T00:00:00Z",
+            "issuer_sha256": "i" });
+        issued(Some(json!({ "why": "rework", "reason": "board swapped", "before": [before] })))
+    }
+
+    fn found(sha256: &str, by: Option<&str>) -> Found {
+        let announced_by =
+            by.map(|by| Announcer { box_id: by.to_owned(), generation: Some(1), epoch: Some(1) });
+        Found {
+            sha256: Some(sha256.to_owned()),
+            secondary_sha256: None,
+            attestation: "x509".to_owned(),
+            provisioning_status: None,
+            registration_status: None,
+            assigned_hub: None,
+            etag: Some("e1".to_owned()),
+            last_updated: None,
+            announced_by,
+            scrapped: false,
+        }
+    }
+
+    fn tombstone() -> Found {
+        Found { scrapped: true, ..found("99", Some("other")) }
+    }
+
+    fn job(want: Want) -> Job {
+        let held = json!({ "id": "a", "state": "held", "want": want, "epoch": 2, "since": "2026-11-28T12:00:00Z",
+            "why": { "code": "conflict", "detail": "" } });
+        serde_json::from_value(held).unwrap()
+    }
+
+    fn away(code: &str) -> InCloud {
+        InCloud::Unknown { code: code.to_owned(), detail: "refused".to_owned() }
+    }
+
+    #[test]
+    fn a_decision_is_taken_as_far_as_what_the_cloud_has_allows_it() {
+        let check = |want, verdict, etag: Option<&str>, cloud: InCloud, expected: &str| {
+            let judged = match judge(&job(want), verdict, etag.map(str::to_owned), &cloud) {
+                Ok(Resolution::KeepCloud { sha256 }) => format!("keeps {}", sha256.unwrap_or_default()),
+                Ok(Resolution::ReplaceCloud { etag }) => format!("replaces {etag}"),
+                Err(why) => format!("{why:?}").split('(').next().unwrap_or_default().to_owned(),
+            };
+            assert_eq!(judged, expected, "{want:?} {verdict:?} {etag:?} {cloud:?}");
+        };
+        let there = || InCloud::Found(found("99", None));
+        for want in [Want::Announce, Want::Replace, Want::Withdraw] {
+            check(want, Verdict::KeepCloud, None, there(), "keeps 99");
+            check(want, Verdict::KeepCloud, None, InCloud::Absent, "Absent");
+            check(want, Verdict::KeepCloud, None, away("link-refused"), "Unreachable");
+            check(want, Verdict::KeepCloud, None, away(NO_CLOUD), "NoCloud");
+            check(want, Verdict::ReplaceCloud, Some("e1"), there(), "replaces e1");
+            check(want, Verdict::ReplaceCloud, Some("e0"), there(), "Stale");
+            check(want, Verdict::ReplaceCloud, None, there(), "NoEtag");
+            check(want, Verdict::ReplaceCloud, Some("e1"), InCloud::Absent, "Absent");
+            check(want, Verdict::ReplaceCloud, Some("e1"), away("link-refused"), "replaces e1");
+            check(want, Verdict::ReplaceCloud, Some("e1"), away(NO_CLOUD), "NoCloud");
+        }
+        for want in [Want::Announce, Want::Replace] {
+            check(want, Verdict::ReplaceCloud, Some("e1"), InCloud::Found(tombstone()), "Tombstone");
+            check(want, Verdict::KeepCloud, None, InCloud::Found(tombstone()), "keeps 99");
+        }
+        check(Want::Withdraw, Verdict::ReplaceCloud, Some("e1"), InCloud::Found(tombstone()), "replaces e1");
+    }
+
+    #[test]
+    fn ours_is_revoked_only_where_the_cloud_keeps_another_one() {
+        let keep = Resolution::KeepCloud { sha256: None };
+        let replace = Resolution::ReplaceCloud { etag: "e1".to_owned() };
+        let there = |sha256: &str| InCloud::Found(found(sha256, None));
+        let second = Found { secondary_sha256: Some("ab".to_owned()), ..found("99", None) };
+        let rows = [
+            (Want::Replace, &keep, there("99"), true),
+            (Want::Announce, &keep, there("01"), true),
+            (Want::Replace, &keep, there("ab"), false),
+            (Want::Replace, &keep, InCloud::Found(second), false),
+            (Want::Withdraw, &keep, there("99"), false),
+            (Want::Replace, &replace, there("99"), false),
+        ];
+        for (want, resolution, cloud, expected) in rows {
+            assert_eq!(useless(want, &issued(None), resolution, &cloud), expected, "{want:?} {cloud:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_likely_is_told_from_both_sides() {
+        let check = |want, unit: &UnitIssued, cloud: InCloud, expected: &str| {
+            let said = likely(want, unit, "own", &cloud);
+            assert!(said.contains(expected), "{want:?} {cloud:?}: {said}");
+        };
+        let there = |sha256: &str, by| InCloud::Found(found(sha256, by));
+        check(Want::Replace, &reworked(), there("01", Some("own")), "reworked here since");
+        check(Want::Withdraw, &reworked(), there("AB", Some("own")), "scrapped here since");
+        check(Want::Replace, &reworked(), there("AB", Some("own")), "nothing needs to be replaced");
+        check(Want::Announce, &issued(None), there("99", Some("hall-1")), "box hall-1 has issued");
+        check(Want::Announce, &issued(None), there("99", Some("own")), "restored from a backup");
+        check(Want::Announce, &issued(None), there("99", None), "by hand");
+        check(Want::Replace, &reworked(), InCloud::Found(tombstone()), "box other has scrapped");
+        check(Want::Replace, &reworked(), InCloud::Absent, "removed");
+        check(Want::Replace, &reworked(), away("link-refused"), "nothing is lost");
+    }
+
+    #[test]
+    fn the_commands_to_choose_from_can_be_copied_and_a_tombstone_is_not_offered() {
+        let commands = |want, cloud: &InCloud| {
+            let choices = choices(&job(want), &reworked(), cloud).into_iter();
+            choices.map(|choice| choice.command).collect::<Vec<_>>().join("\n")
+        };
+        let odd = Found { etag: Some("\"it's\"".to_owned()), ..found("99", None) };
+        let said = commands(Want::Replace, &InCloud::Found(odd));
+        assert!(said.contains(r#"--replace-cloud --etag '"it'\''s"' --reason"#), "{said}");
+        assert!(said.contains("--keep-cloud") && said.contains("edge queue retry a"), "{said}");
+        assert!(!commands(Want::Replace, &InCloud::Found(tombstone())).contains("--replace-cloud"));
+        assert!(commands(Want::Withdraw, &InCloud::Found(tombstone())).contains("--replace-cloud"));
+        assert_eq!(commands(Want::Replace, &InCloud::Absent), "edge queue retry a");
+        assert_eq!(commands(Want::Replace, &away("link-refused")), "edge queue show a");
+    }
 }

@@ -152,6 +152,33 @@ async fn supervisors_decide_over_https_and_only_about_their_line() {
     assert_eq!(decision.unwrap()["actor"], "token:own");
 }
 
+#[tokio::test]
+async fn of_two_decisions_at_the_same_time_one_is_taken() {
+    let edge = with_held(Some(AWAY)).await;
+    let (first, second) = tokio::join!(decide(&edge, "a", replace("e1")), decide(&edge, "a", replace("e2")));
+    let mut statuses = [first.0, second.0];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409], "{first:?} {second:?}");
+    let taken = if first.0 == 200 { "e1" } else { "e2" };
+    assert_eq!(job(&edge, "a").await["etag"], taken);
+}
+
+#[tokio::test]
+async fn a_box_that_was_restored_decides_nothing_before_it_has_looked_around() {
+    let edge = with_held(Some(AWAY)).await;
+    let (_, status) = edge.local(Method::GET, "/status", None).await;
+    let restored = json!({ "restored": {
+        "box_id": status["box"], "generation": 2, "instance": "i", "seq": status["seq"], "at": status["now"],
+    } });
+    let credential = edge.dir.path().join("cloud");
+    let (dir, admin) = edge.stop().await;
+    write(&dir, serde_json::from_value(restored).unwrap()).await;
+    let section = format!("[cloud]\nconnection_string_file = {credential:?}\n{AWAY}");
+    let edge = Running::start_headed(dir, admin, &section);
+    assert_eq!(problem(&decide(&edge, "a", replace("e1")).await), (503, "reconcile-required"));
+    assert_eq!(books(&edge).await, [0, 1, 1]);
+}
+
 /// Asks for a renewal, as a device.
 async fn renew(edge: &Running, client: &Client, key: &KeyPair) -> (u16, Value) {
     let pem = csr_for(key, "device", |_| {});
