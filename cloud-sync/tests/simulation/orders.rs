@@ -101,6 +101,7 @@ impl Scene {
         match event {
             Event::Keep | Event::Replace => {
                 let keep = event == Event::Keep;
+                self.factory.write_down(self.now);
                 let found = self.cloud.enrollment(&name(0));
                 if let Some(decision) = self.issued.decide(&self.factory, found, 0, keep) {
                     self.factory.happens(self.now, decision);
@@ -285,11 +286,11 @@ fn order_of_different(events: &[Event], mut number: u64, length: usize) -> Vec<E
     (0..length).map(pick).collect()
 }
 
-/// Plays every order of up to `longest` different ones of `events`.
-fn check_different(events: &[Event], longest: usize) {
+/// Plays every order of up to `longest` different ones of `events`, behind what has happened `before`.
+fn check_different(before: &[Event], events: &[Event], longest: usize) {
     for length in 1..=longest {
         on_all_cores(orders_of_different(events, length), |number| {
-            check(&order_of_different(events, number, length));
+            check(&[before, &order_of_different(events, number, length)].concat());
         });
     }
 }
@@ -310,12 +311,36 @@ const SHORTER: usize = if cfg!(debug_assertions) { 1 } else { 0 };
 
 #[test]
 fn no_order_of_up_to_six_different_events_undoes_an_activation() {
-    check_different(&EVENTS[..BY_THEMSELVES], 6 - SHORTER);
+    check_different(&[], &EVENTS[..BY_THEMSELVES], 6 - SHORTER);
 }
 
 #[test]
-fn no_order_of_up_to_five_different_events_with_a_persons_decisions_undoes_an_activation() {
-    check_different(&EVENTS, 5 - SHORTER);
+fn no_order_of_up_to_four_different_events_around_a_persons_decision_undoes_an_activation() {
+    for (last, decision) in [Event::Rework, Event::Scrap]
+        .into_iter()
+        .flat_map(|last| [Event::Replace, Event::Keep].map(|decision| (last, decision)))
+    {
+        let held = [Event::Send, Event::PortalEnable, last, Event::Send];
+        check_different(&held, &EVENTS, 4 - SHORTER);
+        check_different(&[&held[..], &[decision]].concat(), &EVENTS, 3 - SHORTER);
+    }
+}
+
+#[test]
+fn what_a_person_decides_is_carried_out() {
+    let held = [Event::Send, Event::PortalEnable, Event::Rework, Event::Send];
+    let ends = |decision: Event| {
+        let mut scene = Scene::new(Guard::Kept);
+        for event in held.into_iter().chain([decision]) {
+            scene.happens(event).unwrap();
+        }
+        scene.ends().unwrap();
+        let record = scene.cloud.enrollment(&name(0)).unwrap();
+        assert_eq!(record.provisioning_status, Some(ProvisioningStatus::Enabled));
+        record.thumbprint().unwrap().to_owned()
+    };
+    assert_eq!(ends(Event::Replace), certificate(1).thumbprint);
+    assert_eq!(ends(Event::Keep), certificate(0).thumbprint);
 }
 
 #[test]

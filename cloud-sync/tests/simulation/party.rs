@@ -63,6 +63,13 @@ impl Party {
         }
     }
 
+    /// Has everything written down that was heard, and nothing asked.
+    pub(crate) fn write_down(&mut self, now: Duration) {
+        let permit = std::mem::replace(&mut self.permit, Permit::Withheld);
+        drop(self.next(now));
+        self.permit = permit;
+    }
+
     /// The process dies and comes back, with whatever is in the ledger.
     pub(crate) fn crash(&mut self, seed: u64) {
         self.clerk = Clerk::new(describe(), self.pace.clone(), seed);

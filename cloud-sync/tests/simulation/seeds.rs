@@ -64,7 +64,9 @@ fn weather(dice: &mut fastrand::Rng) -> Weather {
 
 /// One thing that somebody does.
 fn happens(world: &mut World, backup: &mut Option<Backup>) {
-    let unit = world.dice.usize(..UNITS);
+    // Much happens to some, so that it meets.
+    let units = if world.dice.bool() { 2 } else { UNITS };
+    let unit = world.dice.usize(..units);
     let now = world.now;
     let seed = world.dice.u64(..);
     match world.dice.u8(..22) {
@@ -104,7 +106,7 @@ fn happens(world: &mut World, backup: &mut Option<Backup>) {
         }
         14..16 => {
             let keep = world.dice.u8(..3) == 0;
-            decide(world, unit, keep);
+            decide(world, keep);
         }
         16..18 => {
             let held = held(world);
@@ -120,8 +122,14 @@ fn happens(world: &mut World, backup: &mut Option<Backup>) {
 }
 
 /// A person looks at a job that is held, and decides.
-fn decide(world: &mut World, unit: usize, keep: bool) {
+fn decide(world: &mut World, keep: bool) {
     let now = world.now;
+    let held = held(world);
+    if held.is_empty() {
+        return;
+    }
+    let (unlucky, ..) = &held[world.dice.usize(..held.len())];
+    let Some(unit) = (0..UNITS).find(|unit| id(*unit) == *unlucky) else { return };
     let mut issued = world.issued.clone();
     let found = world.cloud.enrollment(&name(unit));
     let decision = issued.decide(world.party(Who::Factory), found, unit, keep);
