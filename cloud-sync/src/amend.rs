@@ -5,9 +5,14 @@
 //!    ├─▶ as wanted already ─▶ Accepted
 //!    ├─▶ disabled, unassigned, and with a certificate of ours of this unit ─▶ PUT, If-Match ─▶ 412: read again
 //!    └─▶ anything else ─▶ held: a person decides
+//!            └─▶ decided, and still of the version that was decided on ─▶ PUT, If-Match
+//!                            of another ─▶ held: the person looks again
 //! ```
 //!
 //! An amendment acts alone only where nobody else has done anything with the record, so it never undoes an activation.
+//! A person's decision is about one version of the record: it overrules who else has a part in that, and nothing that came
+//! later. Even then a new certificate leaves whether the device is enabled, its twin and its hub as they are; the
+//! secondary certificate goes with the primary, because what was there before shall not open the door any more.
 //! A tombstone is not a deletion: the record stays, disabled and marked, so that nobody can claim the unit.
 
 use azure_iot::{
@@ -22,6 +27,7 @@ use crate::{
     answer::{Answer, Call, Trouble},
     conversation::Conversation,
     rewrite::{Ask, Rewrite, unread},
+    state::CHANGED,
     work::{Amendment, Outcome},
 };
 
@@ -39,6 +45,8 @@ enum Change {
 pub struct Amending {
     change: Change,
     amendment: Amendment,
+    /// The version of the record that gives way, because a person has decided so.
+    decided: Option<String>,
     rewrite: Rewrite,
     generation: Option<u8>,
     outcome: Option<Outcome>,
@@ -59,7 +67,13 @@ impl Amending {
     }
 
     fn new(change: Change, amendment: Amendment) -> Self {
-        Self { change, amendment, rewrite: Rewrite::new(), generation: None, outcome: None }
+        Self { change, amendment, decided: None, rewrite: Rewrite::new(), generation: None, outcome: None }
+    }
+
+    /// The same, because a person has decided that the record of this version gives way.
+    #[must_use]
+    pub fn decided(self, etag: Option<String>) -> Self {
+        Self { decided: etag, ..self }
     }
 
     fn hear_read(&mut self, answer: &Answer) -> Result<(), Trouble> {
@@ -74,7 +88,7 @@ impl Amending {
                         Some(Outcome::Later("a later generation of this box has written the enrollment"));
                     return Ok(());
                 }
-                match prepare(self.change, &self.amendment, found) {
+                match prepare(self.change, &self.amendment, self.decided.as_deref(), found) {
                     Ok(record) => self.rewrite.write(record),
                     Err(outcome) => self.outcome = Some(outcome),
                 }
@@ -114,6 +128,7 @@ impl Conversation for Amending {
 fn prepare(
     change: Change,
     amendment: &Amendment,
+    decided: Option<&str>,
     found: IndividualEnrollment,
 ) -> Result<IndividualEnrollment, Outcome> {
     let unit = &amendment.unit;
@@ -130,48 +145,67 @@ fn prepare(
             return Err(Outcome::stopped("scrapped", detail));
         }
         Change::Replace if current => return Err(Outcome::Accepted),
-        Change::Withdraw if scrapped && disabled && ours => return Err(Outcome::Accepted),
+        // One that was decided on may carry anybody's certificate.
+        Change::Withdraw if scrapped && disabled && (ours || decided.is_some()) => {
+            return Err(Outcome::Accepted);
+        }
         Change::Replace | Change::Withdraw => {}
     }
     let what = match change {
         Change::Replace => "the new certificate was not put there",
         Change::Withdraw => "it was not withdrawn",
     };
-    let held = |code, why: String| Err(Outcome::stopped(code, format!("{why}; {what}")));
-    if !ours {
-        let theirs = found.thumbprint().unwrap_or("no certificate");
-        return held(
-            "conflict",
-            format!("DPS has a certificate for this id that is not of this unit ({theirs})"),
-        );
-    }
-    if has_secondary(&found) {
-        return held("conflict", "somebody has added a secondary certificate to the enrollment".to_owned());
-    }
-    if !disabled {
-        return held(
-            "activated",
-            "the device was activated, so its record is not ours alone any more".to_owned(),
-        );
-    }
-    let status = found.registration_state.as_ref().and_then(|state| state.status);
-    if status != Some(RegistrationStatus::Unassigned) {
-        return held("assigned", "the device has registered already, and may live at a hub".to_owned());
-    }
+    let held = |code, why: &str| Outcome::stopped(code, format!("{why}; {what}"));
     let Some(etag) = found.etag.clone() else {
         return Err(Outcome::stopped("rejected", "DPS shows the enrollment without an ETag"));
     };
+    match decided {
+        Some(decided) if decided == etag => {}
+        Some(_) => {
+            let why = "the enrollment is not what it was when somebody decided to replace it";
+            return Err(held(CHANGED, why));
+        }
+        None => ours_alone(&found, ours).map_err(|(code, why)| held(code, &why))?,
+    }
     let Value::Object(mut information) = (if information.is_null() { json!({}) } else { information }) else {
-        return held("conflict", "the enrollment's optionalDeviceInformation is no object".to_owned());
+        return Err(held("conflict", "the enrollment's optionalDeviceInformation is no object"));
     };
     information.insert("edge".to_owned(), json!(unit.provenance));
+    if change == Change::Replace && !ours {
+        // The label is the unit's, so its code opens what was somebody else's.
+        information.insert("claim".to_owned(), json!(unit.claim));
+    }
     let mut wanted = found.writable();
     wanted.optional_device_information = Some(Value::Object(information));
-    if change == Change::Replace {
-        wanted.attestation = Attestation::x509(&unit.certificate);
+    match change {
+        Change::Replace => wanted.attestation = Attestation::x509(&unit.certificate),
+        Change::Withdraw => wanted.provisioning_status = Some(ProvisioningStatus::Disabled),
     }
     wanted.etag = Some(etag);
     Ok(wanted)
+}
+
+/// Whether nobody else has a part in a record; if not, why. `ours` says whether it carries a certificate of ours.
+fn ours_alone(found: &IndividualEnrollment, ours: bool) -> Result<(), (&'static str, String)> {
+    if !ours {
+        let theirs = found.thumbprint().unwrap_or("no certificate");
+        let why = format!("DPS has a certificate for this id that is not of this unit ({theirs})");
+        return Err(("conflict", why));
+    }
+    if has_secondary(found) {
+        return Err(("conflict", "somebody has added a secondary certificate to the enrollment".to_owned()));
+    }
+    if found.provisioning_status != Some(ProvisioningStatus::Disabled) {
+        return Err((
+            "activated",
+            "the device was activated, so its record is not ours alone any more".to_owned(),
+        ));
+    }
+    let status = found.registration_state.as_ref().and_then(|state| state.status);
+    if status != Some(RegistrationStatus::Unassigned) {
+        return Err(("assigned", "the device has registered already, and may live at a hub".to_owned()));
+    }
+    Ok(())
 }
 
 fn has_secondary(found: &IndividualEnrollment) -> bool {

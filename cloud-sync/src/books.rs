@@ -62,7 +62,7 @@ pub struct Pause {
 pub struct Books {
     /// Ever wanted.
     pub enqueued: i64,
-    /// Told, and accepted.
+    /// Told, and accepted; or left as the cloud has it, by a person's decision.
     pub settled: i64,
     /// Still to be told.
     pub waiting: i64,
@@ -112,6 +112,9 @@ pub fn record(changes: &mut Changes<'_>, at: &Applied<'_>, event: &CloudEvent) {
             step(changes, at, id, Happening::Stopped { epoch: *epoch, why: why.clone() });
         }
         CloudEvent::Retried { id, epoch } => step(changes, at, id, Happening::Retried { epoch: *epoch }),
+        CloudEvent::Resolved { id, epoch, resolution, .. } => {
+            step(changes, at, id, Happening::Resolved { epoch: *epoch, resolution: resolution.clone() });
+        }
         CloudEvent::Paused { reason } => {
             changes.put(PAUSED, &Pause { reason: reason.clone(), since: at.at });
         }

@@ -125,6 +125,10 @@ impl<E: Event> Clerk<E> {
         if let Err(wait) = self.mind.may_ask(now, under_way) {
             return Ok(Action::Rest(wait));
         }
+        self.forget(now, ledger)?;
+        if !self.events.is_empty() {
+            return Ok(Action::Write(std::mem::take(&mut self.events)));
+        }
         if !self.rounds.iter().any(|round| round.under_way.is_none())
             && let Some(rest) = self.begin(now, ledger)?
         {
@@ -157,6 +161,18 @@ impl<E: Event> Clerk<E> {
                 self.trouble(now, number, &trouble, round);
             }
         }
+    }
+
+    /// Ends the rounds about units that a person has held or decided on meanwhile, or that were issued again.
+    fn forget<L: Reads<Event = E>>(&mut self, now: Duration, ledger: &L) -> Result<(), ReadError> {
+        for round in std::mem::take(&mut self.rounds) {
+            if round.under_way.is_some() || round.is_wanted(ledger)? {
+                self.rounds.push(round);
+            } else {
+                self.end(now, round);
+            }
+        }
+        Ok(())
     }
 
     /// Begins new rounds, or says how long there is nothing to begin.
@@ -374,6 +390,9 @@ pub fn fitting<E: From<CloudEvent>>(
                 (id, Happening::Stopped { epoch: *epoch, why: Why::clone(why) })
             }
             CloudEvent::Retried { id, epoch } => (id, Happening::Retried { epoch: *epoch }),
+            CloudEvent::Resolved { id, epoch, resolution, .. } => {
+                (id, Happening::Resolved { epoch: *epoch, resolution: resolution.clone() })
+            }
             CloudEvent::LinkChanged { .. }
             | CloudEvent::Superseded { .. }
             | CloudEvent::Paused { .. }

@@ -3,7 +3,10 @@
 use azure_iot::RegistrationId;
 use serde::{Deserialize, Serialize};
 
-use crate::{link::LinkState, state::Why};
+use crate::{
+    link::LinkState,
+    state::{Resolution, Why},
+};
 
 /// Something that the cloud, or the way to it, has done. Part of a program's event as `cloud`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +39,17 @@ pub enum CloudEvent {
         id: RegistrationId,
         /// The pass that is to be told.
         epoch: u32,
+    },
+    /// A person has compared what is held with what the cloud has, and decided.
+    Resolved {
+        /// The unit.
+        id: RegistrationId,
+        /// The pass that it is about.
+        epoch: u32,
+        /// What was decided.
+        resolution: Resolution,
+        /// Why.
+        reason: String,
     },
     /// A person wants nothing to be sent.
     Paused {

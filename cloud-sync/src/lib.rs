@@ -27,6 +27,7 @@ mod delays;
 mod event;
 pub mod fence;
 pub mod link;
+pub mod look;
 pub mod mind;
 mod rewrite;
 mod round;
@@ -45,7 +46,8 @@ pub use crate::{
     delays::Delays,
     event::CloudEvent,
     link::{Link, LinkState, Sighting},
-    state::{State, Want, Why},
+    look::Found,
+    state::{Resolution, State, Want, Why},
     survey::Survey,
     work::{Activation, Amendment, Announcement, Outcome, Provenance, Work},
     worker::{Describe, Permission, Permit, Worker},

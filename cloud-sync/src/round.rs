@@ -1,7 +1,7 @@
 //! A round: one conversation about some units, from choosing what to say to how it ended.
 
 use azure_iot::RegistrationId;
-use ledger::{Event, Reads};
+use ledger::{Event, ReadError, Reads};
 
 use crate::{
     activate::Activating,
@@ -11,7 +11,8 @@ use crate::{
     books,
     conversation::Conversation,
     fence::Fencing,
-    work::Work,
+    state::{State, Want},
+    work::{Amendment, Work},
     worker::Describe,
 };
 
@@ -27,6 +28,8 @@ pub(crate) struct Round {
     talk: Talk,
     /// The units, each with the pass that it is about.
     units: Vec<(RegistrationId, u32)>,
+    /// The version of the record that a person wants to give way.
+    decided: Option<String>,
     /// The number of the request under way.
     pub(crate) under_way: Option<u64>,
     /// The units that the last request is or was about.
@@ -49,7 +52,28 @@ impl Round {
     }
 
     fn new(talk: Talk, units: Vec<(RegistrationId, u32)>) -> Self {
-        Self { talk, units, under_way: None, about: Vec::new(), last: false, prepared: None }
+        Self { talk, units, decided: None, under_way: None, about: Vec::new(), last: false, prepared: None }
+    }
+
+    /// The same on the strength of a person's decision.
+    fn decided(self, etag: Option<String>) -> Self {
+        Self { decided: etag, ..self }
+    }
+
+    /// Whether what it is about still waits, as it did when the round began.
+    pub(crate) fn is_wanted(&self, ledger: &impl Reads) -> Result<bool, ReadError> {
+        for (id, epoch) in &self.units {
+            let state = books::committed(ledger, id)?.map(|record| record.state);
+            let same = |state: &State| {
+                matches!(state, State::Waiting { .. })
+                    && state.epoch() == *epoch
+                    && state.decided() == self.decided.as_deref()
+            };
+            if !state.as_ref().is_some_and(same) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// What to ask next; `None` when everything was said. If it has to wait, it is kept for the next time.
@@ -127,7 +151,7 @@ pub(crate) fn rounds<L: Reads>(
     let (mut rounds, mut unreadable) = (Vec::new(), Vec::new());
     let (mut announcements, mut announced) = (Vec::new(), Vec::new());
     for id in ids {
-        let (epoch, work) = match work(ledger, describe, &id) {
+        let Job { epoch, work, decided } = match job(ledger, describe, &id) {
             Ok(Some(found)) => found,
             // It waits no more.
             Ok(None) => continue,
@@ -136,19 +160,20 @@ pub(crate) fn rounds<L: Reads>(
                 continue;
             }
         };
+        let units = vec![(id, epoch)];
         match work {
             Work::Announce(announcement) => {
                 announcements.push(announcement);
-                announced.push((id, epoch));
+                announced.extend(units);
             }
-            Work::Activate(activation) => {
-                rounds.push(Round::units(Activating::new(activation), vec![(id, epoch)]));
-            }
+            Work::Activate(activation) => rounds.push(Round::units(Activating::new(activation), units)),
             Work::Replace(amendment) => {
-                rounds.push(Round::units(Amending::replace(amendment), vec![(id, epoch)]));
+                let amending = Amending::replace(amendment).decided(decided.clone());
+                rounds.push(Round::units(amending, units).decided(decided));
             }
             Work::Withdraw(amendment) => {
-                rounds.push(Round::units(Amending::withdraw(amendment), vec![(id, epoch)]));
+                let amending = Amending::withdraw(amendment).decided(decided.clone());
+                rounds.push(Round::units(amending, units).decided(decided));
             }
         }
     }
@@ -158,12 +183,20 @@ pub(crate) fn rounds<L: Reads>(
     (rounds, unreadable)
 }
 
+/// What is to be said about a unit.
+struct Job {
+    epoch: u32,
+    work: Work,
+    /// The version of the record that a person wants to give way.
+    decided: Option<String>,
+}
+
 /// What is to be said about `id`; `None` when it waits no more.
-fn work<L: Reads>(
+fn job<L: Reads>(
     ledger: &L,
     describe: &Describe<L::Event>,
     id: &RegistrationId,
-) -> Result<Option<(u32, Work)>, String>
+) -> Result<Option<Job>, String>
 where
     L::Event: Event,
 {
@@ -171,7 +204,14 @@ where
         return Ok(None);
     };
     let entry = ledger.entry(&record.wanted).map_err(|error| error.to_string())?;
-    let work = describe(&entry, id);
-    work.map(|work| Some((record.state.epoch(), work)))
-        .ok_or_else(|| "its event says nothing to send".to_owned())
+    let work = describe(&entry, id).ok_or_else(|| "its event says nothing to send".to_owned())?;
+    let work = match work {
+        // A person has decided against what was found in place of the announcement.
+        Work::Announce(unit) if record.state.want() == Want::Replace => {
+            Work::Replace(Amendment { unit, earlier: Vec::new() })
+        }
+        work => work,
+    };
+    let (epoch, decided) = (record.state.epoch(), record.state.decided().map(str::to_owned));
+    Ok(Some(Job { epoch, work, decided }))
 }

@@ -3,7 +3,8 @@
 //! ```text
 //! Waiting ── Accepted ─▶ Settled          a new want replaces a waiting or held one (Superseded)
 //!    └────── Stopped ──▶ Held             an outcome for another epoch is ignored
-//!    ◀────── Retried ───┘
+//!    ◀────── Retried ───┤
+//!    ◀──── ReplaceCloud ┘── KeepCloud ─▶ Settled
 //! ```
 //!
 //! Nothing is stored about a request in flight: every request is safe to repeat.
@@ -28,13 +29,33 @@ pub enum Want {
 /// The code of a job that a person has stopped.
 pub const ASKED: &str = "asked";
 
+/// The code of a job for which a person has decided on a version of the record that is not there any more.
+pub const CHANGED: &str = "changed";
+
 /// Why a job stopped and a person should look.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Why {
-    /// A stable code: [`ASKED`], `conflict`, `rejected`, `activated`, `assigned`, `claim-mismatch`, `no-claim`, `scrapped`.
+    /// A stable code: [`ASKED`], [`CHANGED`], `conflict`, `rejected`, `activated`, `assigned`, `claim-mismatch`, `no-claim`,
+    /// `scrapped`.
     pub code: String,
     /// A sentence for that person.
     pub detail: String,
+}
+
+/// What a person has decided about a job that is held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Resolution {
+    /// What the cloud has stays, and nothing is told.
+    KeepCloud {
+        /// SHA-256 of the certificate that it has, upper-case hex; `None` where it has none.
+        sha256: Option<String>,
+    },
+    /// What the cloud has gives way, as long as it is what the person has seen.
+    ReplaceCloud {
+        /// The version of the record that the person has seen.
+        etag: String,
+    },
 }
 
 /// Where a unit stands with the cloud.
@@ -47,8 +68,11 @@ pub enum State {
         want: Want,
         /// Which pass of the unit this is about.
         epoch: u32,
+        /// The version of the cloud's record that gives way, whatever it is, because a person has decided so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        etag: Option<String>,
     },
-    /// The cloud has it.
+    /// The cloud has it, or a person wants it left as it is there.
     Settled {
         /// What.
         want: Want,
@@ -88,6 +112,15 @@ impl State {
             Self::Waiting { want, .. } | Self::Settled { want, .. } | Self::Held { want, .. } => *want,
         }
     }
+
+    /// The version of the cloud's record that a person wants to give way, as long as it waits.
+    #[must_use]
+    pub fn decided(&self) -> Option<&str> {
+        match self {
+            Self::Waiting { etag, .. } => etag.as_deref(),
+            Self::Settled { .. } | Self::Held { .. } => None,
+        }
+    }
 }
 
 /// What can happen to a unit's standing.
@@ -117,6 +150,13 @@ pub enum Happening {
         /// The pass that is to be told.
         epoch: u32,
     },
+    /// A person has compared both sides, and decided.
+    Resolved {
+        /// The pass that it is about.
+        epoch: u32,
+        /// What was decided.
+        resolution: Resolution,
+    },
 }
 
 /// Why a happening changes nothing.
@@ -126,7 +166,7 @@ pub enum Ignored {
     OtherEpoch,
     /// Nothing is waiting for an outcome.
     NotWaiting,
-    /// Nothing is held that could be asked again.
+    /// Nothing is held that could be asked again, or decided.
     NotHeld,
 }
 
@@ -136,26 +176,48 @@ pub fn after(before: Option<&State>, happening: Happening, at: OffsetDateTime) -
         (Some(before), Happening::Wanted { epoch, .. }) if epoch <= before.epoch() => {
             Err(Ignored::OtherEpoch)
         }
-        (_, Happening::Wanted { want, epoch }) => Ok(State::Waiting { want, epoch }),
+        (_, Happening::Wanted { want, epoch }) => Ok(State::Waiting { want, epoch, etag: None }),
         (None, Happening::Accepted { .. } | Happening::Stopped { .. }) => Err(Ignored::NotWaiting),
-        (None, Happening::Retried { .. }) => Err(Ignored::NotHeld),
+        (None, Happening::Retried { .. } | Happening::Resolved { .. }) => Err(Ignored::NotHeld),
         (
             Some(before),
-            Happening::Accepted { epoch } | Happening::Stopped { epoch, .. } | Happening::Retried { epoch },
+            Happening::Accepted { epoch }
+            | Happening::Stopped { epoch, .. }
+            | Happening::Retried { epoch }
+            | Happening::Resolved { epoch, .. },
         ) if epoch != before.epoch() => Err(Ignored::OtherEpoch),
+        // Whatever was decided before is not asked again: what waits now is told only where it is ours alone.
         (Some(State::Held { want, epoch, .. }), Happening::Retried { .. }) => {
-            Ok(State::Waiting { want: *want, epoch: *epoch })
+            Ok(State::Waiting { want: *want, epoch: *epoch, etag: None })
         }
-        (Some(State::Waiting { .. } | State::Settled { .. }), Happening::Retried { .. }) => {
-            Err(Ignored::NotHeld)
+        (Some(State::Held { want, epoch, .. }), Happening::Resolved { resolution, .. }) => {
+            Ok(match resolution {
+                Resolution::KeepCloud { .. } => State::Settled { want: *want, epoch: *epoch, at },
+                Resolution::ReplaceCloud { etag } => {
+                    State::Waiting { want: replacing(*want), epoch: *epoch, etag: Some(etag) }
+                }
+            })
         }
-        (Some(State::Waiting { want, epoch }), Happening::Accepted { .. }) => {
+        (
+            Some(State::Waiting { .. } | State::Settled { .. }),
+            Happening::Retried { .. } | Happening::Resolved { .. },
+        ) => Err(Ignored::NotHeld),
+        (Some(State::Waiting { want, epoch, .. }), Happening::Accepted { .. }) => {
             Ok(State::Settled { want: *want, epoch: *epoch, at })
         }
-        (Some(State::Waiting { want, epoch }), Happening::Stopped { why, .. }) => {
+        (Some(State::Waiting { want, epoch, .. }), Happening::Stopped { why, .. }) => {
             Ok(State::Held { want: *want, epoch: *epoch, why, at })
         }
         (Some(State::Settled { .. } | State::Held { .. }), _) => Err(Ignored::NotWaiting),
+    }
+}
+
+/// What is wanted once a person has decided against what the cloud has. An announcement never writes to an existing
+/// enrollment (law 5), so it is one no more.
+fn replacing(want: Want) -> Want {
+    match want {
+        Want::Announce => Want::Replace,
+        Want::Replace | Want::Withdraw | Want::Activate => want,
     }
 }
 
@@ -170,7 +232,7 @@ mod tests {
     }
 
     fn waiting(epoch: u32) -> State {
-        State::Waiting { want: Want::Announce, epoch }
+        State::Waiting { want: Want::Announce, epoch, etag: None }
     }
 
     fn settled(epoch: u32) -> State {
@@ -198,9 +260,9 @@ mod tests {
     fn every_want_follows_every_other_and_is_settled_or_held_as_itself() {
         let all = [Want::Announce, Want::Replace, Want::Withdraw, Want::Activate];
         for (first, second) in all.into_iter().flat_map(|first| all.map(|second| (first, second))) {
-            let before = State::Waiting { want: first, epoch: 1 };
+            let before = State::Waiting { want: first, epoch: 1, etag: None };
             let now = after(Some(&before), Happening::Wanted { want: second, epoch: 2 }, NOW).unwrap();
-            assert_eq!(now, State::Waiting { want: second, epoch: 2 });
+            assert_eq!(now, State::Waiting { want: second, epoch: 2, etag: None });
             check(Some(now.clone()), Happening::Accepted { epoch: 1 }, Err(Ignored::OtherEpoch));
             let settled = State::Settled { want: second, epoch: 2, at: NOW };
             check(Some(now.clone()), Happening::Accepted { epoch: 2 }, Ok(settled));
@@ -237,7 +299,8 @@ mod tests {
     fn only_what_is_held_is_asked_again_and_as_what_it_was() {
         for want in [Want::Announce, Want::Replace, Want::Withdraw, Want::Activate] {
             let held = State::Held { want, epoch: 2, why: why(), at: NOW };
-            check(Some(held.clone()), Happening::Retried { epoch: 2 }, Ok(State::Waiting { want, epoch: 2 }));
+            let again = State::Waiting { want, epoch: 2, etag: None };
+            check(Some(held.clone()), Happening::Retried { epoch: 2 }, Ok(again));
             for epoch in [1, 3] {
                 check(Some(held.clone()), Happening::Retried { epoch }, Err(Ignored::OtherEpoch));
             }
@@ -246,5 +309,61 @@ mod tests {
             check(Some(before), Happening::Retried { epoch: 2 }, Err(Ignored::NotHeld));
         }
         check(None, Happening::Retried { epoch: 1 }, Err(Ignored::NotHeld));
+    }
+
+    fn keep(epoch: u32) -> Happening {
+        let sha256 = Some("AB".to_owned());
+        Happening::Resolved { epoch, resolution: Resolution::KeepCloud { sha256 } }
+    }
+
+    fn replace(epoch: u32) -> Happening {
+        Happening::Resolved { epoch, resolution: Resolution::ReplaceCloud { etag: "e1".to_owned() } }
+    }
+
+    fn decided(want: Want) -> State {
+        State::Waiting { want, epoch: 2, etag: Some("e1".to_owned()) }
+    }
+
+    #[test]
+    fn only_what_is_held_is_decided_and_an_announcement_becomes_a_replacement() {
+        let wants = [
+            (Want::Announce, Want::Replace),
+            (Want::Replace, Want::Replace),
+            (Want::Withdraw, Want::Withdraw),
+            (Want::Activate, Want::Activate),
+        ];
+        for (want, then) in wants {
+            let held = State::Held { want, epoch: 2, why: why(), at: NOW };
+            check(Some(held.clone()), keep(2), Ok(State::Settled { want, epoch: 2, at: NOW }));
+            check(Some(held.clone()), replace(2), Ok(decided(then)));
+            for epoch in [1, 3] {
+                check(Some(held.clone()), keep(epoch), Err(Ignored::OtherEpoch));
+                check(Some(held.clone()), replace(epoch), Err(Ignored::OtherEpoch));
+            }
+        }
+        for before in [Some(waiting(2)), Some(settled(2)), Some(decided(Want::Replace)), None] {
+            check(before.clone(), keep(2), Err(Ignored::NotHeld));
+            check(before, replace(2), Err(Ignored::NotHeld));
+        }
+    }
+
+    #[test]
+    fn a_decision_ends_with_its_outcome_and_is_never_asked_again() {
+        let before = decided(Want::Replace);
+        let settled = State::Settled { want: Want::Replace, epoch: 2, at: NOW };
+        check(Some(before.clone()), Happening::Accepted { epoch: 2 }, Ok(settled));
+        let changed = Why { code: CHANGED.into(), detail: String::new() };
+        let held = after(Some(&before), Happening::Stopped { epoch: 2, why: changed }, NOW).unwrap();
+        let again = State::Waiting { want: Want::Replace, epoch: 2, etag: None };
+        check(Some(held), Happening::Retried { epoch: 2 }, Ok(again));
+        let wanted = Happening::Wanted { want: Want::Withdraw, epoch: 3 };
+        check(Some(before), wanted, Ok(State::Waiting { want: Want::Withdraw, epoch: 3, etag: None }));
+    }
+
+    #[test]
+    fn a_standing_that_was_written_before_there_were_decisions_reads_as_one_without() {
+        let stored = r#"{"state":"waiting","want":"announce","epoch":1}"#;
+        let read: State = serde_json::from_str(stored).unwrap();
+        assert_eq!((serde_json::to_string(&read).unwrap().as_str(), read), (stored, waiting(1)));
     }
 }

@@ -1,7 +1,11 @@
-//! Asking DPS for everything that a box has announced: the shell around [`Census`].
+//! Asking DPS what it has: everything that a box has announced, or the record of one unit. The shell around [`Census`] and
+//! [`look`].
+//!
+//! A person's look is one request, beside the worker's budget.
 
 use std::{fmt, time::Duration};
 
+use azure_iot::RegistrationId;
 use time::OffsetDateTime;
 
 use crate::{
@@ -9,6 +13,7 @@ use crate::{
     cause::Cause,
     census::{Announced, Census},
     cloud::Cloud,
+    look::{self, Found},
 };
 
 /// How often a busy service is asked again for one page.
@@ -51,5 +56,10 @@ impl Survey {
             }
         }
         Ok(census.announced)
+    }
+
+    /// What DPS has for `id`; `None` where that is nothing. Asked once: a person who wants to know asks again.
+    pub async fn look(&self, id: &RegistrationId, now: OffsetDateTime) -> Result<Option<Found>, Trouble> {
+        look::hear(&self.cloud.call(&look::call(id), now).await?.check()?)
     }
 }

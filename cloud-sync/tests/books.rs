@@ -8,7 +8,7 @@ use std::sync::{
 
 use azure_iot::RegistrationId;
 use cloud_sync::{
-    Cause, CloudEvent, LinkState, Want, Why,
+    Cause, CloudEvent, LinkState, Resolution, State, Want, Why,
     books::{self, Books},
 };
 use ledger::{Applied, Changes, Decision, Event, Ledger, Options, Stamp, View};
@@ -37,15 +37,22 @@ impl Event for Shop {
 fn any_event() -> impl Strategy<Value = Shop> {
     let id = prop_oneof![Just("a"), Just("b")].prop_map(|id| id.parse::<RegistrationId>().unwrap());
     let want = prop_oneof![Just(Want::Announce), Just(Want::Replace), Just(Want::Withdraw)];
-    (id, want, 1u32..5, 0..4).prop_map(|(id, want, epoch, kind)| match kind {
+    (id, want, 1u32..5, 0..7).prop_map(|(id, want, epoch, kind)| match kind {
         0 | 1 => Shop::Wanted { id, want, epoch },
         2 => Shop::Cloud(CloudEvent::Accepted { id, epoch }),
+        3 => Shop::Cloud(CloudEvent::Retried { id, epoch }),
+        4 => resolved(id, epoch, Resolution::KeepCloud { sha256: None }),
+        5 => resolved(id, epoch, Resolution::ReplaceCloud { etag: "e1".into() }),
         _ => Shop::Cloud(CloudEvent::Held {
             id,
             epoch,
             why: Why { code: "conflict".into(), detail: String::new() },
         }),
     })
+}
+
+fn resolved(id: RegistrationId, epoch: u32, resolution: Resolution) -> Shop {
+    Shop::Cloud(CloudEvent::Resolved { id, epoch, resolution, reason: "compared".into() })
 }
 
 async fn write(ledger: &Ledger<Shop>, events: Vec<Shop>) {
@@ -132,6 +139,32 @@ async fn whoever_reads_while_others_write_reads_books_that_balance() {
     }
     done.store(true, Ordering::Relaxed);
     assert!(read.await.unwrap() > 1000);
+}
+
+#[tokio::test]
+async fn what_a_person_decides_leaves_the_held_ones_and_keeps_its_place_in_the_queue() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(&dir);
+    let id = |id: &str| id.parse::<RegistrationId>().unwrap();
+    for name in ["a", "b", "c"] {
+        write(&ledger, vec![Shop::Wanted { id: id(name), want: Want::Announce, epoch: 1 }]).await;
+    }
+    for name in ["a", "b"] {
+        let why = Why { code: "conflict".into(), detail: String::new() };
+        write(&ledger, vec![Shop::Cloud(CloudEvent::Held { id: id(name), epoch: 1, why })]).await;
+    }
+    write(&ledger, vec![resolved(id("a"), 1, Resolution::KeepCloud { sha256: Some("AB".into()) })]).await;
+    write(&ledger, vec![resolved(id("b"), 1, Resolution::ReplaceCloud { etag: "e1".into() })]).await;
+    assert_eq!(
+        look(&ledger),
+        (
+            Books { enqueued: 3, settled: 1, waiting: 2, held: 0, superseded: 0 },
+            vec![id("b"), id("c")],
+            vec![],
+        )
+    );
+    let standing = books::committed(&ledger, &id("b")).unwrap().unwrap().state;
+    assert_eq!(standing, State::Waiting { want: Want::Replace, epoch: 1, etag: Some("e1".into()) });
 }
 
 #[tokio::test]

@@ -408,3 +408,137 @@ fn an_answer_that_shows_another_certificate_is_looked_at_and_a_conflict_that_is_
     assert!(matches!(outcomes[0].1, Outcome::Later(_)));
     assert!(matches!(talk(activating(), vec![conflict()]).1[0].1, Outcome::Later(_)));
 }
+
+/// Both amendments as a person has decided them, about the version `abc` that [`record`] shows.
+fn decided() -> [(&'static str, Box<dyn Conversation>); 2] {
+    let etag = || Some("abc".to_owned());
+    [
+        ("replace", Box::new(Amending::replace(amendment()).decided(etag()))),
+        ("withdraw", Box::new(Amending::withdraw(amendment()).decided(etag()))),
+    ]
+}
+
+#[test]
+fn what_a_person_has_decided_overrules_who_else_has_a_part_and_keeps_what_is_theirs() {
+    let spoil = |spoil: fn(&mut Value)| {
+        let mut found = record(&old(), "enabled");
+        found["initialTwin"] = json!({ "tags": { "site": "x" } });
+        found["iotHubs"] = json!(["hub"]);
+        found["allocationPolicy"] = json!("static");
+        found["optionalDeviceInformation"]["portal"] = json!({ "note": "of somebody else" });
+        spoil(&mut found);
+        found
+    };
+    let rows = [
+        spoil(|_| {}),
+        spoil(|found| found["registrationState"]["status"] = json!("assigned")),
+        spoil(|found| found["attestation"] = record(&"99".repeat(32), "enabled")["attestation"].clone()),
+        spoil(|found| found["attestation"] = json!({ "type": "symmetricKey" })),
+        spoil(|found| {
+            let certificates = &mut found["attestation"]["x509"]["clientCertificates"];
+            certificates["secondary"] = certificates["primary"].clone();
+        }),
+    ];
+    for found in rows {
+        for (kind, conversation) in decided() {
+            let answers = vec![answer(200, found.clone()), answer(200, record(&new(), "enabled"))];
+            let (calls, outcomes) = talk(conversation, answers);
+            assert_eq!(outcomes[0].1, Outcome::Accepted, "{kind} {found}");
+            assert_eq!((calls[1].method, calls[1].if_match.as_deref()), (Method::Put, Some("abc")), "{kind}");
+            let body = calls[1].body.as_ref().unwrap();
+            for kept in ["initialTwin", "iotHubs", "allocationPolicy", "somethingNewer"] {
+                assert_eq!(body[kept], found[kept], "{kind}: {kept}");
+            }
+            assert_eq!(body["optionalDeviceInformation"]["portal"]["note"], "of somebody else");
+            assert_eq!(body["optionalDeviceInformation"]["edge"]["seq"], 9);
+            if kind == "replace" {
+                assert_eq!(body["provisioningStatus"], "enabled", "it stays activated");
+                let primary = json!({ "certificate": "YSBjZXJ0aWZpY2F0ZQ==" });
+                let certificates = &body["attestation"]["x509"]["clientCertificates"];
+                assert_eq!(certificates, &json!({ "primary": primary }), "and no other key opens it");
+            } else {
+                assert_eq!(body["provisioningStatus"], "disabled");
+                assert_eq!(body["optionalDeviceInformation"]["edge"]["scrapped"], true);
+                assert_eq!(body["attestation"], found["attestation"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_strangers_record_gets_the_claim_of_the_unit_whose_label_it_is_and_our_own_keeps_its() {
+    let claim = |thumbprint: &str| {
+        let mut found = record(thumbprint, "disabled");
+        found["optionalDeviceInformation"]["claim"] = json!("as it was");
+        let [(_, conversation), _] = decided();
+        let answers = vec![answer(200, found), answer(200, record(&new(), "disabled"))];
+        let (calls, _) = talk(conversation, answers);
+        calls[1].body.as_ref().unwrap()["optionalDeviceInformation"]["claim"].clone()
+    };
+    assert_eq!(claim(&old()), json!("as it was"));
+    assert_eq!(claim(&"99".repeat(32))["generation"], 1);
+}
+
+#[test]
+fn on_an_old_decision_nothing_is_written_and_the_person_looks_again() {
+    let changed = |found: Value| {
+        for (kind, conversation) in decided() {
+            let (calls, outcomes) = talk(conversation, vec![answer(200, found.clone())]);
+            assert_eq!(calls.len(), 1, "{kind}: nothing is written");
+            let held = matches!(&outcomes[0].1, Outcome::Stopped(why) if why.code == "changed");
+            assert!(held, "{kind}: {outcomes:?}");
+        }
+    };
+    let mut later = record(&old(), "enabled");
+    later["etag"] = json!("abd");
+    changed(later.clone());
+    // Even where it would be ours alone by now.
+    later["provisioningStatus"] = json!("disabled");
+    changed(later.clone());
+    // Somebody was faster than the write itself.
+    for (kind, conversation) in decided() {
+        let answers = vec![answer(200, record(&old(), "enabled")), lost_race(), answer(200, later.clone())];
+        let (calls, outcomes) = talk(conversation, answers);
+        assert_eq!(calls.len(), 3, "{kind}");
+        let held = matches!(&outcomes[0].1, Outcome::Stopped(why) if why.code == "changed");
+        assert!(held, "{kind}: {outcomes:?}");
+    }
+}
+
+#[test]
+fn what_was_decided_and_is_there_already_is_not_written_again() {
+    let mut replaced = record(&new(), "enabled");
+    replaced["etag"] = json!("abd");
+    let mut withdrawn = record(&"99".repeat(32), "disabled");
+    withdrawn["etag"] = json!("abd");
+    withdrawn["optionalDeviceInformation"]["edge"]["scrapped"] = json!(true);
+    for ((kind, conversation), found) in decided().into_iter().zip([replaced, withdrawn]) {
+        let (calls, outcomes) = talk(conversation, vec![answer(200, found)]);
+        assert_eq!((calls.len(), &outcomes[0].1), (1, &Outcome::Accepted), "{kind}");
+    }
+}
+
+#[test]
+fn a_decision_brings_no_tombstone_back_and_changes_nothing_of_a_later_self() {
+    let mut tombstone = record(&old(), "disabled");
+    tombstone["optionalDeviceInformation"]["edge"]["scrapped"] = json!(true);
+    let [(_, replace), _] = decided();
+    let (calls, outcomes) = talk(replace, vec![answer(200, tombstone)]);
+    assert_eq!(calls.len(), 1);
+    assert!(matches!(&outcomes[0].1, Outcome::Stopped(why) if why.code == "scrapped"), "{outcomes:?}");
+    let mut found = record(&old(), "enabled");
+    found["optionalDeviceInformation"]["edge"] = json!({ "box": "box-1", "generation": 2 });
+    for (kind, mut conversation) in decided() {
+        conversation.hear(&answer(200, found.clone())).unwrap();
+        assert_eq!((conversation.next(), conversation.generation()), (None, Some(2)), "{kind}");
+    }
+}
+
+#[test]
+fn a_record_that_was_removed_after_the_decision_is_created_and_only_created() {
+    for (kind, conversation) in decided() {
+        let (calls, outcomes) = talk(conversation, vec![absent(), answer(200, record(&new(), "disabled"))]);
+        assert_eq!((&outcomes[0].1, calls[1].if_match.as_ref()), (&Outcome::Accepted, None), "{kind}");
+        assert_eq!(calls[1].body.as_ref().unwrap()["provisioningStatus"], "disabled", "{kind}");
+    }
+}

@@ -248,6 +248,7 @@ mod tests {
             profile: None,
             order: None,
             scrapped: false,
+            revoked: false,
             frame,
         }
     }

@@ -20,7 +20,7 @@ use crate::{
 pub use crate::{
     courier::{BundleMade, CourierTrusted, ReceiptTaken},
     crl::CrlIssued,
-    life::{Again, Retired, UnitScrapped, Why},
+    life::{Again, CertificateRevoked, Retired, UnitScrapped, Why},
     order::{OrderClosed, OrderOpened},
 };
 
@@ -77,6 +77,8 @@ pub enum EdgeEvent {
     },
     /// A unit came to its end.
     UnitScrapped(Box<UnitScrapped>),
+    /// A certificate was revoked that will never be of use.
+    CertificateRevoked(Box<CertificateRevoked>),
     /// A production order was opened.
     OrderOpened(Box<OrderOpened>),
     /// A production order was closed.
@@ -304,6 +306,7 @@ impl Event for EdgeEvent {
                 life::scrapped(changes, at, scrapped);
                 books::want(changes, at, &scrapped.id, Want::Withdraw, scrapped.epoch);
             }
+            Self::CertificateRevoked(event) => life::revoked(changes, at, event),
             Self::OrderOpened(order) => order::opened(changes, at, order),
             Self::OrderClosed(closed) => order::closed(changes, at, closed),
             Self::CrlIssued(list) => crl::issued(changes, list),

@@ -71,6 +71,9 @@ pub(crate) struct Unit {
     /// It came to its end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) scrapped: bool,
+    /// Its certificate was revoked, because a person had the cloud keep another one; its next pass has a new one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) revoked: bool,
     pub(crate) frame: FrameRef,
 }
 
@@ -90,6 +93,7 @@ impl Unit {
             profile: unit.profile.clone(),
             order: unit.order.clone(),
             scrapped: false,
+            revoked: false,
             frame,
         }
     }

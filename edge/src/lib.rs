@@ -45,6 +45,7 @@ mod queue;
 mod reconcile;
 mod record;
 mod renewal;
+mod resolve;
 mod signing;
 mod state_dir;
 mod stations;

@@ -34,8 +34,9 @@ use crate::{
     http::{Shared, Status, clock_view, now, refused, status_now, unreadable},
     order::{self, Closed, OrderOpened, OrderRecord},
     plain::is_plain,
-    queue::{self, Changed, Hold, Job, Part, Pick, Queue, Reason, Wanted},
+    queue::{self, Changed, Hold, Part, Pick, Queue, Reason, Wanted},
     reconcile::{self, Comparison, Order},
+    resolve::{self, Compared, Resolve, Resolved},
     stations::{self, Enrolled, NewStation},
 };
 
@@ -107,6 +108,7 @@ impl Local {
             .route("/queue", get(show_queue))
             .route("/queue/jobs", get(list_jobs))
             .route("/queue/jobs/{id}", get(show_job))
+            .route("/queue/jobs/{id}/resolve", post(resolve_job))
             .route("/queue/retry", post(retry_jobs))
             .route("/queue/hold", post(hold_jobs))
             .route("/queue/pause", post(pause_queue))
@@ -208,9 +210,18 @@ async fn show_job(
     State(floor): State<Shared>,
     ConnectInfo(caller): ConnectInfo<Caller>,
     UrlPath(id): UrlPath<String>,
-) -> Result<Json<Job>, Problem> {
+) -> Result<Json<Compared>, Problem> {
     caller.actor()?;
-    queue::show(&floor, &id).map(Json)
+    resolve::compare(&floor, &id).await.map(Json)
+}
+
+async fn resolve_job(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    UrlPath(id): UrlPath<String>,
+    Json(asked): Json<Resolve>,
+) -> Result<Json<Resolved>, Problem> {
+    resolve::resolve(&floor, &caller.actor()?, &id, asked).await.map(Json)
 }
 
 async fn retry_jobs(

@@ -87,6 +87,12 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "Use another id, or change the profile: see [profile.NAME] in the configuration.",
     ),
     row(
+        "certificate-revoked",
+        &[403],
+        "The unit shows a certificate that was revoked: somebody had the cloud keep another one.",
+        "Rework the unit: that gives it a new one.",
+    ),
+    row(
         "certificate-superseded",
         &[403],
         "The unit shows a certificate that was replaced by a newer one.",
@@ -113,8 +119,8 @@ pub(crate) const PROBLEMS: &[Known] = &[
     later(
         "cloud-unreachable",
         &[503],
-        "The cloud was to be asked what it knows of this box, and did not answer.",
-        "Try again when it can be reached, or: edge reconcile --accept-gap REASON --window FROM/UNTIL.",
+        "The cloud was to be asked what it knows of this box or of a unit, and did not answer.",
+        "Try again when it can be reached. A restored box can go on without: edge reconcile --accept-gap REASON --window FROM/UNTIL.",
     ),
     row(
         "courier-key-invalid",
@@ -213,6 +219,18 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "Ask with the same values, or use another id.",
     ),
     row("ends-invalid", &[422], "The order would have ended already.", "Choose a later end."),
+    row(
+        "etag-required",
+        &[422],
+        "It is to be decided that the cloud's record gives way, without saying which version of it.",
+        "Look at the job (edge queue show ID) and send the ETag that it shows.",
+    ),
+    row(
+        "etag-stale",
+        &[409],
+        "The cloud's record has changed since somebody looked at it.",
+        "Look at the job again, and decide on what is there now.",
+    ),
     later(
         "evidence-failed",
         &[503],
@@ -261,6 +279,12 @@ pub(crate) const PROBLEMS: &[Known] = &[
         &[500],
         "Something went wrong here; the caller is not at fault.",
         "Look into the log of the appliance, and report it.",
+    ),
+    row(
+        "job-not-held",
+        &[409],
+        "A job is to be decided that is not held.",
+        "Look at it with: edge queue show ID. What waits is told by itself; to stop it first: edge queue hold ID.",
     ),
     row("json-malformed", &[400], "The body is not JSON.", "Send JSON; the detail says where it ends to be."),
     row(
@@ -333,7 +357,7 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "no-cloud",
         &[409],
         "No cloud is configured, so there is nothing to compare with.",
-        "Configure [cloud], or accept the gap: edge reconcile --accept-gap REASON --window FROM/UNTIL.",
+        "Configure [cloud]. A restored box can go on without: edge reconcile --accept-gap REASON --window FROM/UNTIL.",
     ),
     row("not-found", &[404], "There is nothing at this address.", "Check the path; see /openapi.json."),
     row("not-json", &[415], "The body does not say that it is JSON.", "Send Content-Type: application/json."),
@@ -470,6 +494,18 @@ pub(crate) const PROBLEMS: &[Known] = &[
         &[503],
         "This box was restored from a backup and does not know yet what it issued after that.",
         "Run: edge reconcile.",
+    ),
+    row(
+        "record-absent",
+        &[409],
+        "The cloud has no record of the unit, so there is nothing to decide.",
+        "Have it made: edge queue retry ID.",
+    ),
+    row(
+        "record-scrapped",
+        &[409],
+        "The cloud's record of the unit is a tombstone, and stays one.",
+        "Give the device another id, or decide that the cloud keeps what it has.",
     ),
     row(
         "rekey-too-late",

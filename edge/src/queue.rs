@@ -1,8 +1,8 @@
 //! Jobs for the cloud as a person sees them, and what a person may do about them: have what is held asked again, hold what
-//! waits, and have nothing sent at all for a while.
+//! waits, and have nothing sent at all for a while. Deciding about what is held is [`crate::resolve`].
 //!
-//! What waits is never thrown away: a job that is held stays in the books until it is asked again, or until something newer
-//! is wanted for its unit.
+//! What waits is never thrown away: a job that is held stays in the books until it is asked again or decided, or until
+//! something newer is wanted for its unit.
 
 use azure_iot::RegistrationId;
 use clap::ValueEnum;
@@ -46,6 +46,9 @@ pub(crate) struct Job {
     /// When it was settled, or held.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     pub(crate) at: Option<OffsetDateTime>,
+    /// The version of the cloud's record that gives way, where a person has decided so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) etag: Option<String>,
 }
 
 impl Job {
@@ -56,7 +59,13 @@ impl Job {
             State::Settled { at, .. } => ("settled", None, Some(at)),
         };
         let (want, epoch) = (record.state.want(), record.state.epoch());
-        Self { id, state: state.to_owned(), want, epoch, since: record.since, why, at }
+        let etag = record.state.decided().map(str::to_owned);
+        Self { id, state: state.to_owned(), want, epoch, since: record.since, why, at, etag }
+    }
+
+    /// Whether it needs a person.
+    pub(crate) fn is_held(&self) -> bool {
+        self.why.is_some()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The journal for people: a commit as a line, and which units it is about.
 
 use azure_iot::RegistrationId;
-use cloud_sync::{CloudEvent, LinkState};
+use cloud_sync::{CloudEvent, LinkState, Resolution};
 use ledger::audit::Record;
 use serde::Deserialize;
 use time::OffsetDateTime;
@@ -42,8 +42,10 @@ impl EdgeEvent {
             Self::Cloud(
                 CloudEvent::Accepted { id, .. }
                 | CloudEvent::Held { id, .. }
-                | CloudEvent::Retried { id, .. },
+                | CloudEvent::Retried { id, .. }
+                | CloudEvent::Resolved { id, .. },
             ) => Some(id),
+            Self::CertificateRevoked(revoked) => Some(&revoked.id),
             Self::Cloud(
                 CloudEvent::LinkChanged { .. }
                 | CloudEvent::Superseded { .. }
@@ -133,6 +135,16 @@ impl EdgeEvent {
             }
             Self::Cloud(CloudEvent::Retried { id, epoch }) => {
                 format!("{id} is to be asked again, pass {epoch}")
+            }
+            Self::Cloud(CloudEvent::Resolved { id, epoch, resolution, reason }) => {
+                let what = match resolution {
+                    Resolution::KeepCloud { .. } => "the cloud keeps what it has of".to_owned(),
+                    Resolution::ReplaceCloud { etag } => format!("version {etag} of the cloud gives way to"),
+                };
+                format!("{what} {id}, pass {epoch}: {reason}")
+            }
+            Self::CertificateRevoked(revoked) => {
+                format!("{} revoked, serial {}", revoked.id, revoked.retired.serial)
             }
             Self::Cloud(CloudEvent::Paused { reason }) => format!("nothing is sent: {reason}"),
             Self::Cloud(CloudEvent::Resumed {}) => "sending goes on".to_owned(),

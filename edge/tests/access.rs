@@ -44,6 +44,8 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("GET", "/v1/orders/{number}", "11...3.311.31111"),
     ("POST", "/v1/orders", "113.33.311331111"),
     ("POST", "/v1/orders/{number}/close", "113.33.311331111"),
+    ("GET", "/v1/queue/jobs/{id}", "113..3.311331111"),
+    ("POST", "/v1/queue/jobs/{id}/resolve", "113.333311331111"),
     ("GET", "/.well-known/est/cacerts", "................"),
     ("GET", "/.well-known/est/{label}/cacerts", "................"),
     ("GET", "/.well-known/est/csrattrs", "................"),

@@ -304,7 +304,7 @@ async fn a_renewal_replaces_what_the_cloud_has_and_then_the_former_certificate_i
     let (dir, admin) = bench.edge.stop().await;
     let ledger = open_ledger(&dir);
     let standing = cloud_sync::books::committed(&ledger, &"gw-01".parse().unwrap()).unwrap().unwrap();
-    assert_eq!(standing.state, State::Waiting { want: Want::Replace, epoch: 2 });
+    assert_eq!(standing.state, State::Waiting { want: Want::Replace, epoch: 2, etag: None });
     ledger.close().await;
     let edge = Running::start_in(dir, admin).told(&[("gw-01", 2)]).await;
     let list = edge.crl("", |list| list.iter_revoked_certificates().count() == 1).await;

@@ -213,7 +213,7 @@ mod tests {
     }
 
     fn waiting() -> Option<State> {
-        Some(State::Waiting { want: Want::Activate, epoch: 2 })
+        Some(State::Waiting { want: Want::Activate, epoch: 2, etag: None })
     }
 
     #[test]
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_request_that_was_replaced_says_so() {
-        let later = Some(State::Waiting { want: Want::Activate, epoch: 3 });
+        let later = Some(State::Waiting { want: Want::Activate, epoch: 3, etag: None });
         check(later, LinkState::Up, (Phase::Replaced, Turn::Nobody), "later request");
     }
 }

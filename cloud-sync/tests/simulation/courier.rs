@@ -85,7 +85,15 @@ impl Office {
                 Step::Done => break,
                 Step::Rest(rest) => self.now += rest.expect("nothing is under way"),
                 Step::Ask(number, call) => {
-                    let met = guard::meet(&mut self.cloud, moment(self.now), &call, Fate::Served, &issued());
+                    let nothing = BTreeSet::new();
+                    let met = guard::meet(
+                        &mut self.cloud,
+                        moment(self.now),
+                        &call,
+                        Fate::Served,
+                        &issued(),
+                        &nothing,
+                    );
                     errands.heard(self.now, number, heard(met.unwrap()).unwrap());
                 }
             }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloud_sync::{Want, books};
+use azure_iot::{RegistrationId, enrollment::IndividualEnrollment};
+use cloud_sync::{CloudEvent, Resolution, State, Want, books};
 use ledger::Seq;
 
 use crate::{
@@ -22,6 +23,10 @@ pub(crate) struct Issued {
     pub(crate) generation: u8,
     /// Certificates that no ledger knows any more.
     pub(crate) lost: BTreeSet<String>,
+    /// The versions of records that a person has given up, with their units.
+    pub(crate) decided: BTreeSet<(String, String)>,
+    /// The passes of units that a person has not had told, as the ledger has them.
+    pub(crate) kept: BTreeSet<(RegistrationId, u32)>,
 }
 
 impl Issued {
@@ -66,6 +71,29 @@ impl Issued {
         self.units.insert(unit, (issued.clone(), seq));
     }
 
+    /// A person looks at a job that is held, and decides; `None` where there is nothing to decide.
+    pub(crate) fn decide(
+        &mut self,
+        factory: &Party,
+        found: Option<IndividualEnrollment>,
+        unit: usize,
+        keep: bool,
+    ) -> Option<Happened> {
+        let id = id(unit);
+        let state = books::committed(&factory.ledger, &id).unwrap()?.state;
+        let State::Held { epoch, .. } = state else { return None };
+        let found = found?;
+        let resolution = if keep {
+            self.kept.insert((id.clone(), epoch));
+            Resolution::KeepCloud { sha256: found.thumbprint().map(str::to_owned) }
+        } else {
+            let etag = found.etag.unwrap();
+            self.decided.insert((id.to_string(), etag.clone()));
+            Resolution::ReplaceCloud { etag }
+        };
+        Some(CloudEvent::Resolved { id, epoch, resolution, reason: "compared".to_owned() }.into())
+    }
+
     /// The ledger was restored from a backup: what it does not have is lost.
     pub(crate) fn restored(self, factory: &Party, units: BTreeMap<usize, (Unit, Seq)>) -> Self {
         for (unit, seq) in units.values() {
@@ -79,6 +107,13 @@ impl Issued {
             .collect();
         let lost =
             self.thumbprints.values().flatten().filter(|given| !kept.contains(*given)).cloned().collect();
-        Self { units, generation: self.generation + 1, lost, ..self }
+        let mut kept = self.kept;
+        kept.retain(|(id, epoch)| {
+            let record = books::committed(&factory.ledger, id).unwrap();
+            record.is_some_and(|record| {
+                matches!(record.state, State::Settled { .. }) && record.state.epoch() == *epoch
+            })
+        });
+        Self { units, generation: self.generation + 1, lost, kept, ..self }
     }
 }

@@ -37,9 +37,16 @@ enum Event {
     Scrap,
     /// The factory's ledger is what it was after the unit was issued.
     Restore,
+    /// A person decides that a job that is held is not told.
+    Keep,
+    /// A person decides that what the cloud has now gives way to a job that is held.
+    Replace,
 }
 
-const EVENTS: [Event; 10] = [
+/// So many of them happen without a person who decides about a job.
+const BY_THEMSELVES: usize = 10;
+
+const EVENTS: [Event; 12] = [
     Event::Send,
     Event::ReplyLost,
     Event::LateArrival,
@@ -50,6 +57,8 @@ const EVENTS: [Event; 10] = [
     Event::Rework,
     Event::Scrap,
     Event::Restore,
+    Event::Keep,
+    Event::Replace,
 ];
 
 /// Whether the factory keeps to its rule that an announcement is create-only.
@@ -90,6 +99,15 @@ impl Scene {
 
     fn happens(&mut self, event: Event) -> Result<(), String> {
         match event {
+            Event::Keep | Event::Replace => {
+                let keep = event == Event::Keep;
+                self.factory.write_down(self.now);
+                let found = self.cloud.enrollment(&name(0));
+                if let Some(decision) = self.issued.decide(&self.factory, found, 0, keep) {
+                    self.factory.happens(self.now, decision);
+                }
+                Ok(())
+            }
             Event::Send => self.send(),
             Event::Resend => {
                 self.factory.crash(2);
@@ -171,7 +189,8 @@ impl Scene {
             (Guard::Removed, "/enrollments") => (call.clone(), refused),
             (Guard::Removed, _) => (guard::mutated(call), Fate::Served),
         };
-        guard::meet(&mut self.cloud, moment(self.now), &call, fate, &self.issued.thumbprints)
+        let Issued { thumbprints, decided, .. } = &self.issued;
+        guard::meet(&mut self.cloud, moment(self.now), &call, fate, thumbprints, decided)
     }
 
     fn portal(&mut self, status: ProvisioningStatus) {
@@ -251,20 +270,29 @@ fn order(mut number: u64, length: usize) -> Vec<Event> {
     digits.collect()
 }
 
-/// How many orders of so many different events there are.
-fn orders_of_different(length: usize) -> u64 {
-    (0..length).map(|taken| (EVENTS.len() - taken) as u64).product()
+/// How many orders of `length` different ones of `events` there are.
+fn orders_of_different(events: &[Event], length: usize) -> u64 {
+    (0..length).map(|taken| (events.len() - taken) as u64).product()
 }
 
-/// The events of order `number`, of all orders of `length` different events.
-fn order_of_different(mut number: u64, length: usize) -> Vec<Event> {
-    let mut left = EVENTS.to_vec();
+/// The events of order `number`, of all orders of `length` different ones of `events`.
+fn order_of_different(events: &[Event], mut number: u64, length: usize) -> Vec<Event> {
+    let mut left = events.to_vec();
     let pick = |_| {
         let at = (number % left.len() as u64) as usize;
         number /= left.len() as u64;
         left.remove(at)
     };
     (0..length).map(pick).collect()
+}
+
+/// Plays every order of up to `longest` different ones of `events`, behind what has happened `before`.
+fn check_different(before: &[Event], events: &[Event], longest: usize) {
+    for length in 1..=longest {
+        on_all_cores(orders_of_different(events, length), |number| {
+            check(&[before, &order_of_different(events, number, length)].concat());
+        });
+    }
 }
 
 fn random(seed: u64) -> Vec<Event> {
@@ -278,18 +306,47 @@ fn check(events: &[Event]) {
     }
 }
 
+/// The orders of the longest length are most of them.
+const SHORTER: usize = if cfg!(debug_assertions) { 1 } else { 0 };
+
 #[test]
 fn no_order_of_up_to_six_different_events_undoes_an_activation() {
-    // The orders of six are most of them.
-    let longest = if cfg!(debug_assertions) { 5 } else { 6 };
-    for length in 1..=longest {
-        on_all_cores(orders_of_different(length), |number| check(&order_of_different(number, length)));
+    check_different(&[], &EVENTS[..BY_THEMSELVES], 6 - SHORTER);
+}
+
+#[test]
+fn no_order_of_up_to_four_different_events_around_a_persons_decision_undoes_an_activation() {
+    for (last, decision) in [Event::Rework, Event::Scrap]
+        .into_iter()
+        .flat_map(|last| [Event::Replace, Event::Keep].map(|decision| (last, decision)))
+    {
+        let held = [Event::Send, Event::PortalEnable, last, Event::Send];
+        check_different(&held, &EVENTS, 4 - SHORTER);
+        check_different(&[&held[..], &[decision]].concat(), &EVENTS, 3 - SHORTER);
     }
 }
 
 #[test]
+fn what_a_person_decides_is_carried_out() {
+    let held = [Event::Send, Event::PortalEnable, Event::Rework, Event::Send];
+    let ends = |decision: Event| {
+        let mut scene = Scene::new(Guard::Kept);
+        for event in held.into_iter().chain([decision]) {
+            scene.happens(event).unwrap();
+        }
+        scene.ends().unwrap();
+        let record = scene.cloud.enrollment(&name(0)).unwrap();
+        assert_eq!(record.provisioning_status, Some(ProvisioningStatus::Enabled));
+        record.thumbprint().unwrap().to_owned()
+    };
+    assert_eq!(ends(Event::Replace), certificate(1).thumbprint);
+    assert_eq!(ends(Event::Keep), certificate(0).thumbprint);
+}
+
+#[test]
 fn no_order_of_four_events_that_may_repeat_undoes_an_activation() {
-    on_all_cores(share(10_000), |number| check(&order(number * (10_000 / share(10_000)), 4)));
+    let all = (EVENTS.len() as u64).pow(4);
+    on_all_cores(share(all), |number| check(&order(number * (all / share(all)), 4)));
 }
 
 #[test]
@@ -299,8 +356,8 @@ fn a_hundred_thousand_random_longer_orders_undo_no_activation() {
 
 #[test]
 fn without_the_guard_an_activation_is_undone_and_that_is_noticed() {
-    let undone =
-        (0..orders_of_different(4)).map(|number| play(&order_of_different(number, 4), Guard::Removed));
+    let orders = 0..orders_of_different(&EVENTS, 4);
+    let undone = orders.map(|number| play(&order_of_different(&EVENTS, number, 4), Guard::Removed));
     let found =
         undone.filter(|result| result.as_ref().is_err_and(|what| what.contains("its status was changed")));
     assert!(found.count() > 10);
@@ -308,7 +365,8 @@ fn without_the_guard_an_activation_is_undone_and_that_is_noticed() {
 
 #[test]
 fn an_order_is_every_order_once() {
+    let orders = 0..orders_of_different(&EVENTS, 3);
     let all: std::collections::BTreeSet<_> =
-        (0..orders_of_different(3)).map(|number| format!("{:?}", order_of_different(number, 3))).collect();
-    assert_eq!(all.len(), 720);
+        orders.map(|number| format!("{:?}", order_of_different(&EVENTS, number, 3))).collect();
+    assert_eq!(all.len(), 12 * 11 * 10);
 }

@@ -3,7 +3,9 @@
 use std::{convert::Infallible, time::Duration};
 
 use cloud_sync::{
-    Permit, books,
+    Permit, State,
+    answer::Call,
+    books,
     clerk::{Action, Clerk, fitting},
     mind::Pace,
 };
@@ -11,6 +13,7 @@ use ledger::{Decision, Memory, Stamp};
 use time::OffsetDateTime;
 
 use crate::{
+    guard::ids,
     plant::{Happened, describe},
     wire::moment,
 };
@@ -42,15 +45,29 @@ impl Party {
     /// Does what the clerk wants to have written down, and says what it wants then.
     pub(crate) fn next(&mut self, now: Duration) -> Action {
         loop {
-            let events = match self.clerk.next(now, &self.ledger, self.permit.clone()).unwrap() {
+            let paused = books::paused(&self.ledger).unwrap().is_some();
+            let permit = if paused { Permit::Withheld } else { self.permit.clone() };
+            let events = match self.clerk.next(now, &self.ledger, permit).unwrap() {
                 Action::Write(events) => events,
-                action => return action,
+                Action::Ask(number, call) => {
+                    assert!(!paused, "{call:?} in a pause");
+                    self.check_asked(&call);
+                    return Action::Ask(number, call);
+                }
+                action @ Action::Rest(_) => return action,
             };
             let at = moment(now);
             let decide = |view: &ledger::View<'_>| Ok::<_, Infallible>(fitting(view, events, at));
             self.ledger.commit(stamp(at, "sync"), decide).unwrap();
             self.check();
         }
+    }
+
+    /// Has everything written down that was heard, and nothing asked.
+    pub(crate) fn write_down(&mut self, now: Duration) {
+        let permit = std::mem::replace(&mut self.permit, Permit::Withheld);
+        drop(self.next(now));
+        self.permit = permit;
     }
 
     /// The process dies and comes back, with whatever is in the ledger.
@@ -62,6 +79,14 @@ impl Party {
     /// How many jobs wait.
     pub(crate) fn waiting(&self) -> i64 {
         books::balance(&self.ledger).unwrap().waiting
+    }
+
+    /// Nothing is said about a unit that does not wait for it.
+    fn check_asked(&self, call: &Call) {
+        for name in ids(call).into_iter().filter(|name| !name.starts_with("edge-")) {
+            let standing = books::committed(&self.ledger, &name.parse().unwrap()).unwrap().unwrap().state;
+            assert!(matches!(standing, State::Waiting { .. }), "{call:?}, but {standing:?}");
+        }
     }
 
     /// The books balance, at every step.

@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use azure_iot::enrollment::{AllocationPolicy, IndividualEnrollment, ProvisioningStatus};
-use cloud_sync::{Permit, State, Want, books, fence::Identity, mind::Pace};
+use azure_iot::{
+    RegistrationId,
+    enrollment::{AllocationPolicy, IndividualEnrollment, ProvisioningStatus},
+};
+use cloud_sync::{CloudEvent, Permit, State, Want, Why, books, fence::Identity, mind::Pace, state::ASKED};
 use emulator::Weather;
 
 use crate::{
@@ -61,10 +64,12 @@ fn weather(dice: &mut fastrand::Rng) -> Weather {
 
 /// One thing that somebody does.
 fn happens(world: &mut World, backup: &mut Option<Backup>) {
-    let unit = world.dice.usize(..UNITS);
+    // Much happens to some, so that it meets.
+    let units = if world.dice.bool() { 2 } else { UNITS };
+    let unit = world.dice.usize(..units);
     let now = world.now;
     let seed = world.dice.u64(..);
-    match world.dice.u8(..16) {
+    match world.dice.u8(..22) {
         0..5 => pass(world, unit, Want::Announce),
         5 => pass(world, unit, Want::Replace),
         6 => pass(world, unit, Want::Withdraw),
@@ -99,8 +104,72 @@ fn happens(world: &mut World, backup: &mut Option<Backup>) {
                 world.issued = issued.restored(world.party(Who::Factory), units);
             }
         }
+        14..16 => {
+            let keep = world.dice.u8(..3) == 0;
+            decide(world, keep);
+        }
+        16..18 => {
+            let held = held(world);
+            if let Some(number) = (!held.is_empty()).then(|| world.dice.usize(..held.len())) {
+                let (id, epoch, _) = held[number].clone();
+                world.party(Who::Factory).happens(now, CloudEvent::Retried { id, epoch }.into());
+            }
+        }
+        18 => hold(world, unit),
+        19 => pause(world),
         _ => world.weather = weather(&mut world.dice),
     }
+}
+
+/// A person looks at a job that is held, and decides.
+fn decide(world: &mut World, keep: bool) {
+    let now = world.now;
+    let held = held(world);
+    if held.is_empty() {
+        return;
+    }
+    let (unlucky, ..) = &held[world.dice.usize(..held.len())];
+    let Some(unit) = (0..UNITS).find(|unit| id(*unit) == *unlucky) else { return };
+    let mut issued = world.issued.clone();
+    let found = world.cloud.enrollment(&name(unit));
+    let decision = issued.decide(world.party(Who::Factory), found, unit, keep);
+    world.issued = issued;
+    if let Some(decision) = decision {
+        world.party(Who::Factory).happens(now, decision);
+    }
+}
+
+/// What is held in the factory, and why.
+fn held(world: &mut World) -> Vec<(RegistrationId, u32, String)> {
+    let ledger = &world.party(Who::Factory).ledger;
+    let held = books::held(ledger, None, usize::MAX).unwrap().into_iter();
+    let why = |(_, id): (_, RegistrationId)| match books::committed(ledger, &id).unwrap().unwrap().state {
+        State::Held { epoch, why, .. } => (id, epoch, why.code),
+        state => panic!("{id} is not held: {state:?}"),
+    };
+    held.map(why).collect()
+}
+
+/// A person holds a job that waits.
+fn hold(world: &mut World, unit: usize) {
+    let now = world.now;
+    let factory = world.party(Who::Factory);
+    let standing = books::committed(&factory.ledger, &id(unit)).unwrap();
+    if let Some(State::Waiting { epoch, .. }) = standing.map(|record| record.state) {
+        let why = Why { code: ASKED.to_owned(), detail: "an audit".to_owned() };
+        factory.happens(now, CloudEvent::Held { id: id(unit), epoch, why }.into());
+    }
+}
+
+/// A person has nothing sent, or lets it go on.
+fn pause(world: &mut World) {
+    let now = world.now;
+    let factory = world.party(Who::Factory);
+    let event = match books::paused(&factory.ledger).unwrap() {
+        None => CloudEvent::Paused { reason: "the hub is moved".to_owned() },
+        Some(_) => CloudEvent::Resumed {},
+    };
+    factory.happens(now, event.into());
 }
 
 type Backup =
@@ -143,6 +212,12 @@ fn live(seed: u64) -> World {
     }
     world.weather = Weather::Clear;
     world.astray = 0;
+    let now = world.now;
+    world.party(Who::Factory).happens(now, CloudEvent::Resumed {}.into());
+    // Whoever has held something remembers in the end.
+    for (id, epoch, _) in held(&mut world).into_iter().filter(|(_, _, code)| code == ASKED) {
+        world.party(Who::Factory).happens(now, CloudEvent::Retried { id, epoch }.into());
+    }
     let until = world.now + 4 * 24 * HOUR;
     world.live(until, |world| world.party(Who::Factory).waiting() == 0);
     // What went astray arrives in the end, and must change nothing.
@@ -171,6 +246,8 @@ fn check(seed: u64) {
             let thumbprint = enrolled.thumbprint().unwrap().to_owned();
             let wanted = &certificate(issued.certificate).thumbprint;
             match record.state {
+                // A person has seen what is there.
+                State::Settled { epoch, .. } if world.issued.kept.contains(&(issued.id.clone(), epoch)) => {}
                 // A request of a pass that the ledger has lost may still have been on its way.
                 State::Settled { .. } if world.issued.lost.contains(&thumbprint) => {}
                 // A tombstone may carry any certificate of the unit; what counts is that it is one.
@@ -184,7 +261,8 @@ fn check(seed: u64) {
                 }
                 // Somebody else acted on the record first, or the ledger has forgotten a pass.
                 State::Held { why, .. } => {
-                    let fine = ["activated", "assigned", "conflict", "scrapped"].contains(&why.code.as_str());
+                    let fine = ["activated", "assigned", "changed", "conflict", "scrapped"]
+                        .contains(&why.code.as_str());
                     let meddled = issued.want != Want::Announce || world.issued.generation > 1;
                     assert!(fine && meddled, "{}: {why:?}", issued.id);
                 }

@@ -182,8 +182,8 @@ impl World {
                 }
                 self.tally.throttled += u64::from(matches!(fate, Fate::Refused { status: 429, .. }));
                 let met = if who == Who::Factory && self.guarded {
-                    let thumbprints = &self.issued.thumbprints;
-                    guard::meet(&mut self.cloud, moment(self.now), &call, fate, thumbprints).unwrap()
+                    let Issued { thumbprints, decided, .. } = &self.issued;
+                    guard::meet(&mut self.cloud, moment(self.now), &call, fate, thumbprints, decided).unwrap()
                 } else {
                     self.cloud.meet(moment(self.now), &request(&call), fate)
                 };

@@ -57,6 +57,10 @@ pub(crate) fn unit_of(
             return Err(strange());
         }
     }
+    if current && unit.revoked {
+        let detail = "this certificate was revoked: somebody had the cloud keep another one; the unit gets a new one by rework";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "certificate-revoked", detail));
+    }
     if unit.scrapped {
         let detail = "this unit was scrapped: its certificates are revoked, and it gets no other; give the device another id";
         return Err(Problem::new(StatusCode::FORBIDDEN, "unit-scrapped", detail));

@@ -13,6 +13,7 @@ mod ledger;
 mod order;
 mod queue;
 mod reconcile;
+mod resolve;
 mod run;
 mod say;
 mod station;

@@ -7,7 +7,12 @@ use cloud_sync::{Want, books::Pause};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
-use super::{Failure, Output, client::Daemon, say};
+use super::{
+    Failure,
+    client::Daemon,
+    resolve::{Resolve, Show},
+    say,
+};
 use crate::{
     http::{Status, units::time},
     queue::{Changed, Hold, Job, Kind, Part, Pick, Queue as Glance, Reason, Wanted},
@@ -23,8 +28,10 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) enum Queue {
     /// Lists what needs a person, and then what waits, oldest first.
     Ls(Ls),
-    /// Shows the job of a unit.
+    /// Shows the job of a unit; one that is held is compared with what the cloud has.
     Show(Show),
+    /// Decides about a job that is held: the cloud keeps what it has, or that gives way.
+    Resolve(Resolve),
     /// Has what is held asked again.
     Retry(Retry),
     /// Holds what waits: it is not sent until it is asked again.
@@ -43,7 +50,7 @@ pub(super) enum Queue {
 pub(super) struct Of {
     /// The state folder of the daemon.
     #[arg(long, default_value = "/var/lib/edge")]
-    state: PathBuf,
+    pub(super) state: PathBuf,
 }
 
 /// How a list is printed.
@@ -73,17 +80,6 @@ pub(super) struct Ls {
     /// For a person, or for a program.
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     output: Form,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Show {
-    /// The unit.
-    id: String,
-    #[command(flatten)]
-    of: Of,
-    /// For a person, or for a program.
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -129,15 +125,8 @@ impl Queue {
     pub(super) async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Ls(ls) => ls.run().await,
-            Self::Show(show) => {
-                let path = format!("/queue/jobs/{}", encoded(&show.id));
-                let job: Job = Daemon::of(&show.of.state)?.get(&path).await?;
-                match show.output {
-                    Output::Json => say::line(&json!(job).to_string()),
-                    Output::Text => text(&job).iter().for_each(|line| say::line(line)),
-                }
-                Ok(())
-            }
+            Self::Show(show) => show.run().await,
+            Self::Resolve(resolve) => resolve.run().await,
             Self::Retry(retry) => {
                 let daemon = Daemon::of(&retry.of.state)?;
                 let pick = match retry.code {
@@ -300,7 +289,7 @@ async fn wait(daemon: &Daemon) -> Result<(), Failure> {
     }
 }
 
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
@@ -324,20 +313,10 @@ fn verb(want: Want) -> &'static str {
 }
 
 /// A job in a line.
-fn line(job: &Job) -> String {
+pub(super) fn line(job: &Job) -> String {
     let why = job.why.as_ref().map(|why| format!("   {}", why.code)).unwrap_or_default();
     let pass = if job.epoch == 1 { String::new() } else { format!("   pass {}", job.epoch) };
     format!("{:<8} {:<32} {:<9} since {}{pass}{why}", job.state, job.id, verb(job.want), time(job.since))
-}
-
-/// A job, and what to do about it.
-fn text(job: &Job) -> Vec<String> {
-    let mut lines = vec![line(job)];
-    if let Some(why) = &job.why {
-        lines.push(format!("  {}", why.detail));
-        lines.push(format!("  if that was mended: edge queue retry {}", job.id));
-    }
-    lines
 }
 
 /// What is said below a list.

@@ -14,7 +14,7 @@ use super::{
     units::{certificate_der, certificate_pem},
     unreadable,
 };
-use crate::{event::UnitIssued, pem};
+use crate::{event::UnitIssued, index::Unit, pem};
 
 /// A unit, with its certificate. What it says to its own station alone, its code and its key, is added with
 /// [`Description::with_claim_code`] and [`Description::with_private_key`].
@@ -44,6 +44,8 @@ pub(crate) struct Description {
     cloud: Standing,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     scrapped: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    revoked: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     claim_code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,14 +79,15 @@ impl Description {
             chain: chain.map_err(|error: ReadError| unreadable(&error))?,
             cloud,
             scrapped: false,
+            revoked: false,
             claim_code: None,
             private_key: None,
         })
     }
 
-    /// Says whether it came to its end.
-    pub(crate) fn scrapped(self, scrapped: bool) -> Self {
-        Self { scrapped, ..self }
+    /// Says whether it came to its end, and whether its certificate did.
+    pub(crate) fn standing(self, unit: &Unit) -> Self {
+        Self { scrapped: unit.scrapped, revoked: unit.revoked, ..self }
     }
 
     /// Adds the code on its label.

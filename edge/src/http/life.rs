@@ -26,7 +26,7 @@ use crate::{
     EdgeEvent,
     access::Principal,
     csr::Csr,
-    event::Why,
+    event::{Retired, Why},
     issuance::unprocessable,
     life::{self, Rework, history, reason, unit},
 };
@@ -138,7 +138,7 @@ pub(super) async fn events(
 
 /// What an event says to whoever may read units: certificates are elsewhere, and the claim is nobody's business.
 fn tell(event: &EdgeEvent) -> (&'static str, Value) {
-    use cloud_sync::CloudEvent::{Accepted, Held};
+    use cloud_sync::CloudEvent::{Accepted, Held, Resolved};
     match event {
         EdgeEvent::UnitIssued(unit) => {
             let mut details = json!({
@@ -165,6 +165,13 @@ fn tell(event: &EdgeEvent) -> (&'static str, Value) {
         EdgeEvent::UnitScrapped(unit) => ("scrapped", json!({ "epoch": unit.epoch, "reason": unit.reason })),
         EdgeEvent::Cloud(Accepted { epoch, .. }) => ("in-cloud", json!({ "epoch": epoch })),
         EdgeEvent::Cloud(Held { epoch, why, .. }) => ("held", json!({ "epoch": epoch, "why": why })),
+        EdgeEvent::Cloud(Resolved { epoch, resolution, reason, .. }) => {
+            ("decided", json!({ "epoch": epoch, "decision": resolution, "reason": reason }))
+        }
+        EdgeEvent::CertificateRevoked(revoked) => {
+            let Retired { epoch, serial, sha256, .. } = &revoked.retired;
+            ("revoked", json!({ "epoch": epoch, "serial": serial, "sha256": sha256 }))
+        }
         // None of them is about a unit.
         _ => ("other", Value::Null),
     }

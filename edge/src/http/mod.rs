@@ -14,6 +14,7 @@ mod orders;
 mod pages;
 mod pair;
 mod part;
+mod queue;
 mod status;
 pub(crate) mod units;
 mod verify;
@@ -185,6 +186,8 @@ pub const ROUTES: &[Route] = &[
     post("/v1/orders", ORDER),
     get("/v1/orders/{number}", READ_UNITS),
     post("/v1/orders/{number}/close", ORDER),
+    get("/v1/queue/jobs/{id}", Access::Roles(&[Role::Supervisor, Role::Quality, Role::Admin])),
+    post("/v1/queue/jobs/{id}/resolve", Access::Roles(&[Role::Supervisor])),
 ];
 
 const fn get(path: &'static str, access: Access) -> Route {
@@ -241,7 +244,9 @@ pub(crate) fn router(floor: Shared) -> Router {
         .on("GET", "/v1/orders", orders::list)
         .on("POST", "/v1/orders", orders::open)
         .on("GET", "/v1/orders/{number}", orders::show)
-        .on("POST", "/v1/orders/{number}/close", orders::close);
+        .on("POST", "/v1/orders/{number}/close", orders::close)
+        .on("GET", "/v1/queue/jobs/{id}", queue::show)
+        .on("POST", "/v1/queue/jobs/{id}/resolve", queue::resolve);
     assert_eq!(faces.served, ROUTES.len(), "every row of the route table has a handler");
     security_headers(faces.router.with_state(floor))
 }

@@ -99,7 +99,7 @@ fn ordered(
 pub(super) fn describe(floor: &Floor, unit: &Unit) -> Result<Description, Problem> {
     let record = books::committed(&floor.ledger, &unit.id).map_err(|error| unreadable(&error))?;
     let (at, issued) = issued(floor, unit)?;
-    Ok(Description::new(floor, issued, at, record.into())?.scrapped(unit.scrapped))
+    Ok(Description::new(floor, issued, at, record.into())?.standing(unit))
 }
 
 pub(crate) fn time(at: OffsetDateTime) -> String {

@@ -144,6 +144,23 @@ impl UnitScrapped {
     }
 }
 
+/// A certificate was revoked that will never be of use: a person had the cloud keep another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateRevoked {
+    /// The unit.
+    pub id: RegistrationId,
+    /// Its certificate.
+    pub retired: Retired,
+}
+
+impl CertificateRevoked {
+    /// That of the pass which `issued` began.
+    pub(crate) fn of(issued: &UnitIssued) -> Self {
+        Self { id: issued.id.clone(), retired: Retired::of(issued) }
+    }
+}
+
 /// Certificates that are revoked once the cloud carries the pass that replaces them, under `retiring/{id}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Retiring {
@@ -189,11 +206,22 @@ pub(crate) fn scrapped(changes: &mut Changes<'_>, at: &Applied<'_>, scrapped: &U
     changes.remove(&retiring(&scrapped.id));
 }
 
-/// Applies what the cloud said about a unit.
+/// Applies that a certificate is of no use any more.
+pub(crate) fn revoked(changes: &mut Changes<'_>, at: &Applied<'_>, event: &CertificateRevoked) {
+    history::note(changes, at, &event.id);
+    let unit = changes.get::<Unit>(&index::unit(&event.id));
+    if let Some(unit) = unit.filter(|unit| unit.sha256 == event.retired.sha256) {
+        changes.put(&index::unit(&event.id), &Unit { revoked: true, ..unit });
+    }
+    crl::revoke(changes, at, &event.retired, Reason::Superseded);
+}
+
+/// Applies what the cloud said about a unit, or a person about its job.
 pub(crate) fn told(changes: &mut Changes<'_>, at: &Applied<'_>, event: &CloudEvent) {
     let (CloudEvent::Accepted { id, epoch }
     | CloudEvent::Held { id, epoch, .. }
-    | CloudEvent::Retried { id, epoch }) = event
+    | CloudEvent::Retried { id, epoch }
+    | CloudEvent::Resolved { id, epoch, .. }) = event
     else {
         return;
     };

@@ -221,12 +221,13 @@ mod tests {
             profile: None,
             order: None,
             scrapped,
+            revoked: false,
             frame: FrameRef { segment: 1, offset: 64, seq: 1 },
         }
     }
 
     fn known(unit: Option<Unit>) -> Known {
-        let standing = Some(State::Waiting { want: Want::Announce, epoch: 1 });
+        let standing = Some(State::Waiting { want: Want::Announce, epoch: 1, etag: None });
         Known { unit, key_owner: None, fence: None, lost: None, standing }
     }
 

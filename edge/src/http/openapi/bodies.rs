@@ -25,6 +25,9 @@ pub(in crate::http) struct UnitBody {
     /// There, and true, once it came to its end.
     #[schema(required = false)]
     scrapped: Option<bool>,
+    /// There, and true, once its certificate was revoked because the cloud keeps another one.
+    #[schema(required = false)]
+    revoked: Option<bool>,
     /// What the line wants to remember about it.
     #[schema(required = false, value_type = Option<Object>)]
     attributes: Option<Map<String, Value>>,
@@ -87,7 +90,7 @@ struct UnitEvent {
     at: OffsetDateTime,
     /// Who did it.
     actor: String,
-    /// `issued`, `reworked`, `rekeyed`, `renewed`, `in-cloud`, `held` or `scrapped`.
+    /// `issued`, `reworked`, `rekeyed`, `renewed`, `in-cloud`, `held`, `decided`, `revoked` or `scrapped`.
     kind: String,
     #[schema(value_type = Object)]
     details: Value,
@@ -100,6 +103,133 @@ pub(in crate::http) struct UnitHistory {
     /// The `after` of the next part; absent at the end.
     #[schema(required = false)]
     next: Option<u64>,
+}
+
+/// A job for the cloud.
+#[derive(ToSchema)]
+pub(in crate::http) struct JobBody {
+    id: String,
+    /// `waiting`, `held` or `settled`.
+    state: String,
+    /// `announce`, `replace` or `withdraw`.
+    want: String,
+    /// Which pass of the unit it is about.
+    epoch: u32,
+    /// When it was wanted.
+    since: OffsetDateTime,
+    /// Why it is held.
+    #[schema(required = false)]
+    why: Option<WhyBody>,
+    /// When it was settled, or held.
+    #[schema(required = false)]
+    at: Option<OffsetDateTime>,
+    /// The version of the cloud's record that gives way, where a person has decided so.
+    #[schema(required = false)]
+    etag: Option<String>,
+    /// Both sides, where it is held.
+    #[schema(required = false)]
+    comparison: Option<ComparisonBody>,
+}
+
+/// Why a job is held.
+#[derive(ToSchema)]
+struct WhyBody {
+    code: String,
+    detail: String,
+}
+
+/// Both sides of a job.
+#[derive(ToSchema)]
+struct ComparisonBody {
+    cloud: InCloudBody,
+    ours: OursBody,
+    /// What is likely, in a sentence.
+    likely: String,
+    choices: Vec<ChoiceBody>,
+}
+
+/// What the cloud has.
+#[derive(ToSchema)]
+struct InCloudBody {
+    /// `found`, `absent` or `unknown`.
+    answer: String,
+    /// Why nothing is known: `no-cloud`, or the code of what is wrong with the link.
+    #[schema(required = false)]
+    code: Option<String>,
+    #[schema(required = false)]
+    detail: Option<String>,
+    /// SHA-256 of its certificate, upper-case hex.
+    #[schema(required = false)]
+    sha256: Option<String>,
+    #[schema(required = false)]
+    secondary_sha256: Option<String>,
+    /// How the device proves who it is.
+    #[schema(required = false)]
+    attestation: Option<String>,
+    /// `enabled` or `disabled`.
+    #[schema(required = false)]
+    provisioning_status: Option<String>,
+    /// Whether the device has registered.
+    #[schema(required = false)]
+    registration_status: Option<String>,
+    #[schema(required = false)]
+    assigned_hub: Option<String>,
+    /// The version of the record: what a decision to replace it names.
+    #[schema(required = false)]
+    etag: Option<String>,
+    /// As the cloud writes it.
+    #[schema(required = false)]
+    last_updated: Option<String>,
+    #[schema(required = false)]
+    announced_by: Option<AnnouncerBody>,
+    /// Whether it is a tombstone.
+    #[schema(required = false)]
+    scrapped: Option<bool>,
+}
+
+/// The box that has written a record last.
+#[derive(ToSchema)]
+struct AnnouncerBody {
+    r#box: String,
+    #[schema(required = false)]
+    generation: Option<u8>,
+    #[schema(required = false)]
+    epoch: Option<u32>,
+}
+
+/// What this box has given the unit last.
+#[derive(ToSchema)]
+struct OursBody {
+    sha256: String,
+    epoch: u32,
+    issued_at: OffsetDateTime,
+}
+
+/// Something that a person can do.
+#[derive(ToSchema)]
+struct ChoiceBody {
+    command: String,
+    means: String,
+}
+
+/// What came of a decision.
+#[derive(ToSchema)]
+pub(in crate::http) struct ResolvedBody {
+    id: String,
+    /// `waiting` or `settled`.
+    state: String,
+    want: String,
+    epoch: u32,
+    since: OffsetDateTime,
+    #[schema(required = false)]
+    at: Option<OffsetDateTime>,
+    #[schema(required = false)]
+    etag: Option<String>,
+    /// The serial number of the certificate that was revoked with it.
+    #[schema(required = false)]
+    revoked: Option<String>,
+    /// What happens now, in a sentence.
+    next: String,
 }
 
 /// An error (RFC 9457).

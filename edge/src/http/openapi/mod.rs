@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 pub(crate) use bodies::BooksView;
-use bodies::{ProblemBody, UnitBody, UnitHistory, UnitList};
+use bodies::{JobBody, ProblemBody, ResolvedBody, UnitBody, UnitHistory, UnitList};
 use operations::{Codes, Operation, operations};
 
 use super::{
@@ -27,6 +27,7 @@ use crate::{
     access::{Access, Role},
     order::{Closed, OrderOpened, OrderRecord},
     problems,
+    resolve::Resolve,
 };
 
 /// What everybody with a token may be told.
@@ -50,6 +51,9 @@ const ALWAYS: &[&str] = &["unauthenticated", "internal", "too-slow"];
         OrderRecord,
         OrderList,
         Closed,
+        Resolve,
+        JobBody,
+        ResolvedBody,
         Status,
         Chain,
         ProblemBody

@@ -1,6 +1,7 @@
 //! What can be asked under `/v1`, and everything that may be answered.
 
 mod orders;
+mod queue;
 mod units;
 
 use serde_json::{Value, json};
@@ -63,7 +64,7 @@ fn limit() -> Value {
 
 /// Every route under `/v1`.
 pub(super) fn operations() -> impl Iterator<Item = &'static Operation> {
-    BOX.iter().chain(units::UNITS).chain(orders::ORDERS)
+    BOX.iter().chain(units::UNITS).chain(orders::ORDERS).chain(queue::QUEUE)
 }
 
 /// What is asked of the box itself.

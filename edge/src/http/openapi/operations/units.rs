@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{BODY, FENCED, Operation, SIGNING, WRITING, limit};
 
-fn id() -> Value {
+pub(super) fn id() -> Value {
     json!({
         "name": "id", "in": "path", "required": true,
         "description": "Its registration id; letters may be of either case.",
