@@ -6,7 +6,7 @@
 //!
 //! Read in this order: [`state`] (where a unit stands), [`books`] (how that lives in a ledger), [`announce`], [`amend`]
 //! and [`activate`] (what is said to DPS), [`mind`] (when), [`clerk`] (all of it without I/O), [`Worker`] (the shell
-//! around it), [`courier`] (the same, carried by hand).
+//! around it), [`courier`] (the same, carried by hand), [`drift`] and [`readback`] (whether it is still so).
 
 pub mod activate;
 pub mod amend;
@@ -23,10 +23,13 @@ mod config;
 pub mod conversation;
 pub mod courier;
 mod delays;
+pub mod drift;
 mod event;
 pub mod fence;
 pub mod link;
+mod look;
 pub mod mind;
+pub mod readback;
 mod rewrite;
 mod round;
 pub mod state;
@@ -41,8 +44,10 @@ pub use crate::{
     cloud::{Cloud, CloudError},
     config::{CloudConfig, ProxyConfig},
     delays::Delays,
+    drift::Drift,
     event::CloudEvent,
     link::{Link, LinkState, Sighting},
+    readback::{Progress, ReadBackConfig},
     state::{State, Want, Why},
     survey::Survey,
     work::{Activation, Amendment, Announcement, Outcome, Provenance, Work},

@@ -8,18 +8,25 @@ use crate::{
     amend::Amending,
     announce::{Announcing, path},
     answer::{Answer, Call, Trouble},
-    books,
+    books::{self, Record},
     conversation::Conversation,
+    drift::{Seen, Told},
     fence::Fencing,
+    look::Look,
     work::Work,
     worker::Describe,
 };
+
+/// Why a job cannot be done, nor looked at.
+const NOTHING_TO_SEND: &str = "its event says nothing to send";
 
 /// What is talked about.
 enum Talk {
     Units(Box<dyn Conversation>),
     /// The box looks after itself.
     Fence(Fencing),
+    /// It looks whether a unit is still as it was told.
+    Look(Look),
 }
 
 /// One conversation, and the request of it that is under way.
@@ -44,6 +51,22 @@ impl Round {
         Self::new(Talk::Fence(fencing), Vec::new())
     }
 
+    /// A look at `id`, by a box of generation `own`; an error, with the reason, when what was told cannot be read back.
+    pub(crate) fn look<L: Reads>(
+        ledger: &L,
+        describe: &Describe<L::Event>,
+        id: RegistrationId,
+        record: &Record,
+        own: u8,
+    ) -> Result<Self, String>
+    where
+        L::Event: Event,
+    {
+        let told = Told::of(described(ledger, describe, &id, record)?).ok_or(NOTHING_TO_SEND)?;
+        let units = vec![(id.clone(), record.state.epoch())];
+        Ok(Self::new(Talk::Look(Look::new(id, told, own)), units))
+    }
+
     fn units(conversation: impl Conversation + 'static, units: Vec<(RegistrationId, u32)>) -> Self {
         Self::new(Talk::Units(Box::new(conversation)), units)
     }
@@ -57,6 +80,7 @@ impl Round {
         self.prepared.take().or_else(|| match &self.talk {
             Talk::Units(conversation) => conversation.next(),
             Talk::Fence(fencing) => fencing.next(),
+            Talk::Look(look) => look.next(),
         })
     }
 
@@ -73,12 +97,16 @@ impl Round {
 
     /// Asks it, as request `number`; the answer comes to [`Round::hear`].
     pub(crate) fn asks(&mut self, number: u64, call: &Call) {
+        self.under_way = Some(number);
+        // Whether a unit can be looked at says nothing of whether DPS can be told about it.
+        if self.is_look() {
+            return;
+        }
         let named: Vec<_> =
             self.units.iter().map(|(id, _)| id).filter(|id| call.path == path(id)).cloned().collect();
         // A bulk names nobody in its path.
         self.about =
             if named.is_empty() { self.units.iter().map(|(id, _)| id.clone()).collect() } else { named };
-        self.under_way = Some(number);
     }
 
     /// Takes the answer to it.
@@ -86,7 +114,13 @@ impl Round {
         match &mut self.talk {
             Talk::Units(conversation) => conversation.hear(answer),
             Talk::Fence(fencing) => fencing.hear(answer),
+            Talk::Look(look) => look.hear(answer),
         }
+    }
+
+    /// Whether it only looks.
+    pub(crate) fn is_look(&self) -> bool {
+        matches!(self.talk, Talk::Look(_))
     }
 
     /// Whether it is about `id`.
@@ -107,6 +141,7 @@ impl Round {
                 Ended::Units { outcomes: conversation.outcomes(), generation }
             }
             Talk::Fence(fencing) => Ended::Fence(fencing),
+            Talk::Look(look) => Ended::Look(look.seen()),
         };
         (ended, self.units)
     }
@@ -116,6 +151,7 @@ impl Round {
 pub(crate) enum Ended {
     Units { outcomes: Vec<(RegistrationId, crate::work::Outcome)>, generation: Option<u8> },
     Fence(Fencing),
+    Look(Option<Seen>),
 }
 
 /// The rounds in which `ids` are told about, and those whose jobs cannot be read back, with the reason.
@@ -170,8 +206,19 @@ where
     let Some(record) = books::committed(ledger, id).map_err(|error| error.to_string())? else {
         return Ok(None);
     };
+    described(ledger, describe, id, &record).map(|work| Some((record.state.epoch(), work)))
+}
+
+/// What `record` says is to be said, or was.
+fn described<L: Reads>(
+    ledger: &L,
+    describe: &Describe<L::Event>,
+    id: &RegistrationId,
+    record: &Record,
+) -> Result<Work, String>
+where
+    L::Event: Event,
+{
     let entry = ledger.entry(&record.wanted).map_err(|error| error.to_string())?;
-    let work = describe(&entry, id);
-    work.map(|work| Some((record.state.epoch(), work)))
-        .ok_or_else(|| "its event says nothing to send".to_owned())
+    describe(&entry, id).ok_or_else(|| NOTHING_TO_SEND.to_owned())
 }

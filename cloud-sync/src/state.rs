@@ -4,6 +4,7 @@
 //! Waiting ── Accepted ─▶ Settled          a new want replaces a waiting or held one (Superseded)
 //!    └────── Stopped ──▶ Held             an outcome for another epoch is ignored
 //!    ◀────── Retried ───┘
+//! Settled ── Drifted ──▶ Waiting, where it is ours to tell again; else Held
 //! ```
 //!
 //! Nothing is stored about a request in flight: every request is safe to repeat.
@@ -31,7 +32,8 @@ pub const ASKED: &str = "asked";
 /// Why a job stopped and a person should look.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Why {
-    /// A stable code: [`ASKED`], `conflict`, `rejected`, `activated`, `assigned`, `claim-mismatch`, `no-claim`, `scrapped`.
+    /// A stable code: [`ASKED`], `conflict`, `rejected`, `activated`, `assigned`, `claim-mismatch`, `no-claim`, `scrapped`,
+    /// `missing`.
     pub code: String,
     /// A sentence for that person.
     pub detail: String,
@@ -117,6 +119,13 @@ pub enum Happening {
         /// The pass that is to be told.
         epoch: u32,
     },
+    /// The cloud does not have any more what it was told.
+    Drifted {
+        /// The pass that was told.
+        epoch: u32,
+        /// Why a person has to decide; without it, it is told again.
+        why: Option<Why>,
+    },
 }
 
 /// Why a happening changes nothing.
@@ -128,6 +137,8 @@ pub enum Ignored {
     NotWaiting,
     /// Nothing is held that could be asked again.
     NotHeld,
+    /// Nothing is settled that could have drifted.
+    NotSettled,
 }
 
 /// Where a unit stands after `happening`. Total: what does not fit is ignored, with the reason, and never a panic.
@@ -139,9 +150,13 @@ pub fn after(before: Option<&State>, happening: Happening, at: OffsetDateTime) -
         (_, Happening::Wanted { want, epoch }) => Ok(State::Waiting { want, epoch }),
         (None, Happening::Accepted { .. } | Happening::Stopped { .. }) => Err(Ignored::NotWaiting),
         (None, Happening::Retried { .. }) => Err(Ignored::NotHeld),
+        (None, Happening::Drifted { .. }) => Err(Ignored::NotSettled),
         (
             Some(before),
-            Happening::Accepted { epoch } | Happening::Stopped { epoch, .. } | Happening::Retried { epoch },
+            Happening::Accepted { epoch }
+            | Happening::Stopped { epoch, .. }
+            | Happening::Retried { epoch }
+            | Happening::Drifted { epoch, .. },
         ) if epoch != before.epoch() => Err(Ignored::OtherEpoch),
         (Some(State::Held { want, epoch, .. }), Happening::Retried { .. }) => {
             Ok(State::Waiting { want: *want, epoch: *epoch })
@@ -154,6 +169,13 @@ pub fn after(before: Option<&State>, happening: Happening, at: OffsetDateTime) -
         }
         (Some(State::Waiting { want, epoch }), Happening::Stopped { why, .. }) => {
             Ok(State::Held { want: *want, epoch: *epoch, why, at })
+        }
+        (Some(State::Settled { want, epoch, .. }), Happening::Drifted { why, .. }) => Ok(match why {
+            Some(why) => State::Held { want: *want, epoch: *epoch, why, at },
+            None => State::Waiting { want: *want, epoch: *epoch },
+        }),
+        (Some(State::Waiting { .. } | State::Held { .. }), Happening::Drifted { .. }) => {
+            Err(Ignored::NotSettled)
         }
         (Some(State::Settled { .. } | State::Held { .. }), _) => Err(Ignored::NotWaiting),
     }
@@ -246,5 +268,26 @@ mod tests {
             check(Some(before), Happening::Retried { epoch: 2 }, Err(Ignored::NotHeld));
         }
         check(None, Happening::Retried { epoch: 1 }, Err(Ignored::NotHeld));
+    }
+
+    #[test]
+    fn only_what_is_settled_drifts_and_then_waits_again_or_is_held() {
+        for want in [Want::Announce, Want::Replace, Want::Withdraw] {
+            let settled = State::Settled { want, epoch: 2, at: NOW };
+            let again = Happening::Drifted { epoch: 2, why: None };
+            check(Some(settled.clone()), again, Ok(State::Waiting { want, epoch: 2 }));
+            let a_person = Happening::Drifted { epoch: 2, why: Some(why()) };
+            let held = State::Held { want, epoch: 2, why: why(), at: NOW };
+            check(Some(settled.clone()), a_person, Ok(held));
+            for epoch in [1, 3] {
+                let drifted = Happening::Drifted { epoch, why: None };
+                check(Some(settled.clone()), drifted, Err(Ignored::OtherEpoch));
+            }
+        }
+        for before in [waiting(2), held(2)] {
+            let drifted = Happening::Drifted { epoch: 2, why: None };
+            check(Some(before), drifted, Err(Ignored::NotSettled));
+        }
+        check(None, Happening::Drifted { epoch: 1, why: None }, Err(Ignored::NotSettled));
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     fence::Identity,
     link::{Link, Sighting},
     mind::Pace,
+    readback::Progress,
     work::Work,
 };
 
@@ -61,6 +62,7 @@ pub struct Worker<E> {
     permission: Permission,
     clerk: Clerk<E>,
     link: watch::Sender<Link>,
+    read_back: watch::Sender<Option<Progress>>,
     skew: Option<time::Duration>,
     started: Instant,
     started_at: OffsetDateTime,
@@ -80,7 +82,10 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
         let (link, _) = watch::channel(Link::unknown(started_at));
         let permission: Permission = Arc::new(|| Ok(Permit::Anybody));
         let clerk = Clerk::new(describe, pace, seed);
-        let mut worker = Self { ledger, cloud, permission, clerk, link, skew: None, started, started_at };
+        let (read_back, _) = watch::channel(None);
+        let skew = None;
+        let mut worker =
+            Self { ledger, cloud, permission, clerk, link, read_back, skew, started, started_at };
         worker.show_link();
         worker
     }
@@ -95,6 +100,12 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
     #[must_use]
     pub fn link(&self) -> watch::Receiver<Link> {
         self.link.subscribe()
+    }
+
+    /// How far it is with looking whether the cloud still has what is settled; `None` where it does not look.
+    #[must_use]
+    pub fn read_back(&self) -> watch::Receiver<Option<Progress>> {
+        self.read_back.subscribe()
     }
 
     /// Works until cancelled. What was being said is dropped, and will be said again.
@@ -186,6 +197,7 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
             skew: self.skew.map(|skew| time::Duration::seconds(skew.whole_seconds())),
         };
         self.link.send_if_modified(|shown| std::mem::replace(shown, link.clone()) != link);
+        self.read_back.send_replace(self.clerk.progress(at));
     }
 
     async fn commit(&self, events: Vec<CloudEvent>) -> Result<(), Unavailable> {

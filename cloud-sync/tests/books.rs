@@ -3,7 +3,7 @@
 
 use azure_iot::RegistrationId;
 use cloud_sync::{
-    Cause, CloudEvent, LinkState, Want, Why,
+    Cause, CloudEvent, Drift, LinkState, Want, Why,
     books::{self, Books},
 };
 use ledger::{Applied, Changes, Decision, Event, Ledger, Options, Stamp, View};
@@ -32,9 +32,13 @@ impl Event for Shop {
 fn any_event() -> impl Strategy<Value = Shop> {
     let id = prop_oneof![Just("a"), Just("b")].prop_map(|id| id.parse::<RegistrationId>().unwrap());
     let want = prop_oneof![Just(Want::Announce), Just(Want::Replace), Just(Want::Withdraw)];
-    (id, want, 1u32..5, 0..4).prop_map(|(id, want, epoch, kind)| match kind {
+    let why = || Why { code: "missing".into(), detail: String::new() };
+    (id, want, 1u32..5, 0..8).prop_map(move |(id, want, epoch, kind)| match kind {
         0 | 1 => Shop::Wanted { id, want, epoch },
-        2 => Shop::Cloud(CloudEvent::Accepted { id, epoch }),
+        2 | 3 => Shop::Cloud(CloudEvent::Accepted { id, epoch }),
+        4 => Shop::Cloud(CloudEvent::Drifted { id, epoch, what: Drift::FormerCertificate, why: None }),
+        5 => Shop::Cloud(CloudEvent::Drifted { id, epoch, what: Drift::Missing, why: Some(why()) }),
+        6 => Shop::Cloud(CloudEvent::Retried { id, epoch }),
         _ => Shop::Cloud(CloudEvent::Held {
             id,
             epoch,
@@ -103,6 +107,28 @@ async fn what_waits_is_told_oldest_first_and_leaves_the_queue_once_settled() {
     assert_eq!(look(&ledger).1, [id("m"), id("z")], "a new want queues again");
     let books = books::balance(&ledger).unwrap();
     assert_eq!(books, Books { enqueued: 4, settled: 1, waiting: 2, held: 0, superseded: 1 });
+}
+
+#[tokio::test]
+async fn what_has_drifted_is_settled_no_more_and_waits_in_its_old_place() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(&dir);
+    let id = |id: &str| id.parse::<RegistrationId>().unwrap();
+    for name in ["a", "b", "c"] {
+        write(&ledger, vec![Shop::Wanted { id: id(name), want: Want::Announce, epoch: 1 }]).await;
+        write(&ledger, vec![Shop::Cloud(CloudEvent::Accepted { id: id(name), epoch: 1 })]).await;
+    }
+    let why = Why { code: "missing".into(), detail: String::new() };
+    let drifted = |name, what, why| Shop::Cloud(CloudEvent::Drifted { id: id(name), epoch: 1, what, why });
+    write(&ledger, vec![drifted("b", Drift::FormerCertificate, None)]).await;
+    write(&ledger, vec![drifted("c", Drift::Missing, Some(why.clone()))]).await;
+    // A second time it changes nothing.
+    write(&ledger, vec![drifted("b", Drift::Missing, Some(why)), drifted("c", Drift::Revived, None)]).await;
+    let (books, waiting, held) = look(&ledger);
+    assert_eq!(books, Books { enqueued: 3, settled: 1, waiting: 1, held: 1, superseded: 0 });
+    assert_eq!((waiting, held), (vec![id("b")], vec![id("c")]));
+    write(&ledger, vec![Shop::Cloud(CloudEvent::Accepted { id: id("b"), epoch: 1 })]).await;
+    assert_eq!(look(&ledger).0.settled, 2);
 }
 
 #[tokio::test]

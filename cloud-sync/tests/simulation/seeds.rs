@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use azure_iot::enrollment::{AllocationPolicy, IndividualEnrollment, ProvisioningStatus};
-use cloud_sync::{Permit, State, Want, books, fence::Identity, mind::Pace};
+use cloud_sync::{Permit, ReadBackConfig, State, Want, books, fence::Identity, mind::Pace};
 use emulator::Weather;
 
 use crate::{
@@ -27,10 +27,14 @@ fn pace(dice: &mut fastrand::Rng) -> Pace {
         in_flight: dice.usize(1..5),
         first_delay: Duration::from_secs(1),
         longest_delay: Duration::from_secs(300),
+        read_back: ReadBackConfig {
+            share: [0.0, 0.05, 0.5][dice.usize(..3)],
+            every: Duration::from_secs([1, 3600][dice.usize(..2)]),
+        },
     }
 }
 
-fn permit(generation: u8) -> Permit {
+pub(crate) fn permit(generation: u8) -> Permit {
     let instance = if generation == 1 { String::new() } else { format!("restore-{generation}") };
     Permit::Box(Identity {
         box_id: BOX.to_owned(),
@@ -116,7 +120,7 @@ fn pass(world: &mut World, unit: usize, want: Want) {
 }
 
 /// Somebody changes a record by hand, in Azure's own portal.
-fn act(record: &mut IndividualEnrollment, enabled: bool) {
+pub(crate) fn act(record: &mut IndividualEnrollment, enabled: bool) {
     record.provisioning_status =
         Some(if enabled { ProvisioningStatus::Enabled } else { ProvisioningStatus::Disabled });
     record.initial_twin = Some(twin());
