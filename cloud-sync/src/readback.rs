@@ -24,7 +24,7 @@ use crate::{
 /// How many standings are looked through at once for the next settled unit.
 const PAGE: usize = 64;
 /// How long to rest where nothing is settled yet.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_secs(5);
 /// After so many looks it is written down how far they are …
 const NOTED: u64 = 1000;
 /// … and at the end of a pass, unless that was done within this time.

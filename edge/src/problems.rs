@@ -333,7 +333,7 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "no-cloud",
         &[409],
         "No cloud is configured, so there is nothing to compare with.",
-        "Configure [cloud], or accept the gap: edge reconcile --accept-gap REASON --window FROM/UNTIL.",
+        "Configure [cloud]; a restored box may accept the gap: edge reconcile --accept-gap REASON --window FROM/UNTIL.",
     ),
     row("not-found", &[404], "There is nothing at this address.", "Check the path; see /openapi.json."),
     row("not-json", &[415], "The body does not say that it is JSON.", "Send Content-Type: application/json."),
@@ -384,6 +384,12 @@ pub(crate) const PROBLEMS: &[Known] = &[
         &[404, 422],
         "There is no production order of this number here.",
         "See: edge order ls. Open it with: edge order open.",
+    ),
+    row(
+        "paused",
+        &[409],
+        "Somebody has paused sending, and nothing is asked of the cloud meanwhile.",
+        "Let it go on with: edge queue resume.",
     ),
     row(
         "profile-unknown",

@@ -58,7 +58,7 @@ enum Command {
     Backup(backup::Backup),
     /// Makes a box of a backup.
     Restore(backup::Restore),
-    /// Compares a restored box with the cloud, and lets it issue and send again.
+    /// Compares the box with the cloud, and has what differs told again or held; lets a restored box go on.
     Reconcile(reconcile::Reconcile),
     /// Shows what happens, line by line, as it happens.
     Watch(watch::Watch),

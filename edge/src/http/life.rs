@@ -137,7 +137,7 @@ pub(super) async fn events(
 
 /// What an event says to whoever may read units: certificates are elsewhere, and the claim is nobody's business.
 fn tell(event: &EdgeEvent) -> (&'static str, Value) {
-    use cloud_sync::CloudEvent::{Accepted, Held};
+    use cloud_sync::CloudEvent::{Accepted, Drifted, Held};
     match event {
         EdgeEvent::UnitIssued(unit) => {
             let mut details = json!({
@@ -164,6 +164,13 @@ fn tell(event: &EdgeEvent) -> (&'static str, Value) {
         EdgeEvent::UnitScrapped(unit) => ("scrapped", json!({ "epoch": unit.epoch, "reason": unit.reason })),
         EdgeEvent::Cloud(Accepted { epoch, .. }) => ("in-cloud", json!({ "epoch": epoch })),
         EdgeEvent::Cloud(Held { epoch, why, .. }) => ("held", json!({ "epoch": epoch, "why": why })),
+        EdgeEvent::Cloud(Drifted { epoch, what, why, .. }) => {
+            let mut details = json!({ "epoch": epoch, "what": what });
+            if let Some(why) = why {
+                details["why"] = json!(why);
+            }
+            ("drifted", details)
+        }
         // None of them is about a unit.
         _ => ("other", Value::Null),
     }

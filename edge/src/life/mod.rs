@@ -193,7 +193,8 @@ pub(crate) fn scrapped(changes: &mut Changes<'_>, at: &Applied<'_>, scrapped: &U
 pub(crate) fn told(changes: &mut Changes<'_>, at: &Applied<'_>, event: &CloudEvent) {
     let (CloudEvent::Accepted { id, epoch }
     | CloudEvent::Held { id, epoch, .. }
-    | CloudEvent::Retried { id, epoch }) = event
+    | CloudEvent::Retried { id, epoch }
+    | CloudEvent::Drifted { id, epoch, .. }) = event
     else {
         return;
     };
