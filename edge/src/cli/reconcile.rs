@@ -18,12 +18,6 @@ use crate::{
 const NAMED: usize = 20;
 
 /// Compares the box with the cloud.
-///
-/// What the cloud has otherwise than the ledger is told again where that is ours to do, and else held for a person; see:
-/// edge queue ls. Ends with 0 where nothing differs, and with 5 where something does.
-///
-/// A box that was restored from a backup compares which units were announced after it. Without --window it only tells; with
-/// it, the box goes on.
 #[derive(Debug, Args)]
 pub(super) struct Reconcile {
     /// The state folder of the daemon.
@@ -79,9 +73,10 @@ impl Reconcile {
 
     /// Compares a box in its ordinary life.
     async fn compare(&self, daemon: &Daemon) -> Result<(), Failure> {
-        let found: Differences = match self.dry_run {
-            true => daemon.get("/drift").await?,
-            false => daemon.post("/drift", &json!({})).await?,
+        let found: Differences = if self.dry_run {
+            daemon.get("/drift").await?
+        } else {
+            daemon.post("/drift", &json!({})).await?
         };
         match self.output {
             Output::Json => say::line(&json!(found).to_string()),
