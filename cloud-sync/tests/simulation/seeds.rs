@@ -29,7 +29,7 @@ fn pace(dice: &mut fastrand::Rng) -> Pace {
         longest_delay: Duration::from_secs(300),
         read_back: ReadBackConfig {
             share: [0.0, 0.05, 0.5][dice.usize(..3)],
-            every: Duration::from_secs([1, 3600][dice.usize(..2)]),
+            every: Duration::from_secs([300, 3600][dice.usize(..2)]),
         },
     }
 }
