@@ -183,6 +183,25 @@ fn while_the_link_is_down_it_is_probed_as_ever_and_nothing_is_read_back() {
 }
 
 #[test]
+fn a_look_is_no_probe() {
+    let mut world = factory(40, pace(200, 0.5, ALWAYS), Permit::Anybody);
+    told(&mut world);
+    world.weather = Weather::Offline;
+    lives(&mut world, MINUTE);
+    // Nobody has anything to say, and nobody looks after himself.
+    assert_eq!(lives(&mut world, 12 * HOUR), 0);
+}
+
+#[test]
+fn one_unit_is_looked_at_after_the_other_however_long_answers_take() {
+    let mut world = factory(40, pace(1000, 0.5, ALWAYS), Permit::Anybody);
+    told(&mut world);
+    lives(&mut world, 5 * MINUTE);
+    assert!(progress(&mut world).pass > 10);
+    assert_eq!(progress(&mut world).last.unwrap().tally.compared, 40);
+}
+
+#[test]
 fn a_restart_goes_on_where_it_was_written_down() {
     let mut world = factory(2500, pace(1000, 0.5, 24 * HOUR), Permit::Anybody);
     told(&mut world);
@@ -190,12 +209,14 @@ fn a_restart_goes_on_where_it_was_written_down() {
     let frames = world.party(Who::Factory).ledger.seq();
     world.crash(Who::Factory, 8);
     let now = world.now;
+    world.tally = Tally::default();
     // It has to know of the link first.
     world.party(Who::Factory).happens(now, issue("zz", 0));
     world.live(now + HOUR, |world| progress(world).tally.compared > 1000);
     let found = progress(&mut world);
     assert_eq!((found.pass, found.tally.compared), (1, 1001));
     assert_eq!(found.position, Some("gw-01000".parse().unwrap()));
+    assert!(world.tally.requests < 10, "{:?}", world.tally);
     world.live(world.now + HOUR, |world| progress(world).last.is_some());
     assert_eq!(progress(&mut world).last.unwrap().tally.compared, 2501);
     let written = world.party(Who::Factory).ledger.seq() - frames;
