@@ -12,7 +12,7 @@ use crate::{
     conversation::Conversation,
     drift::{Seen, Told},
     fence::Fencing,
-    look::Look,
+    reread::Reread,
     work::Work,
     worker::Describe,
 };
@@ -26,7 +26,7 @@ enum Talk {
     /// The box looks after itself.
     Fence(Fencing),
     /// It looks whether a unit is still as it was told.
-    Look(Look),
+    Look(Reread),
 }
 
 /// One conversation, and the request of it that is under way.
@@ -64,7 +64,7 @@ impl Round {
     {
         let told = Told::of(described(ledger, describe, &id, record)?).ok_or(NOTHING_TO_SEND)?;
         let units = vec![(id.clone(), record.state.epoch())];
-        Ok(Self::new(Talk::Look(Look::new(id, told, own)), units))
+        Ok(Self::new(Talk::Look(Reread::new(id, told, own)), units))
     }
 
     fn units(conversation: impl Conversation + 'static, units: Vec<(RegistrationId, u32)>) -> Self {

@@ -1,4 +1,4 @@
-//! A look at one enrollment, to see whether it is still as it was told.
+//! Reading one enrollment back, to see whether it is still as it was told.
 
 use azure_iot::RegistrationId;
 
@@ -11,7 +11,7 @@ use crate::{
 
 /// The conversation: one GET.
 #[derive(Debug)]
-pub(crate) struct Look {
+pub(crate) struct Reread {
     id: RegistrationId,
     told: Told,
     /// The generation of the box that looks.
@@ -19,7 +19,7 @@ pub(crate) struct Look {
     seen: Option<Seen>,
 }
 
-impl Look {
+impl Reread {
     /// A look at the enrollment of `id`.
     pub(crate) fn new(id: RegistrationId, told: Told, own: u8) -> Self {
         Self { id, told, own, seen: None }
