@@ -47,6 +47,8 @@ pub struct Amending {
     amendment: Amendment,
     /// The version of the record that gives way, because a person has decided so.
     decided: Option<String>,
+    /// The generation of the box that speaks; the unit may be one of an earlier one.
+    own: u8,
     rewrite: Rewrite,
     generation: Option<u8>,
     outcome: Option<Outcome>,
@@ -67,7 +69,23 @@ impl Amending {
     }
 
     fn new(change: Change, amendment: Amendment) -> Self {
-        Self { change, amendment, decided: None, rewrite: Rewrite::new(), generation: None, outcome: None }
+        let own = amendment.unit.provenance.generation;
+        Self {
+            change,
+            amendment,
+            decided: None,
+            own,
+            rewrite: Rewrite::new(),
+            generation: None,
+            outcome: None,
+        }
+    }
+
+    /// The same, said by a box of this generation; without one, by that which issued the unit.
+    #[must_use]
+    pub fn by(self, generation: Option<u8>) -> Self {
+        let own = generation.unwrap_or(self.own);
+        Self { own, ..self }
     }
 
     /// The same, because a person has decided that the record of this version gives way.
@@ -82,7 +100,7 @@ impl Amending {
                 let found = answer.parse()?;
                 let seen = generation(&self.amendment.unit, &found);
                 self.generation = self.generation.max(seen);
-                if seen > Some(self.amendment.unit.provenance.generation) {
+                if seen > Some(self.own) {
                     // This box lives on elsewhere: what it finds is no longer its to change.
                     self.outcome =
                         Some(Outcome::Later("a later generation of this box has written the enrollment"));

@@ -9,6 +9,7 @@
 //! | `books/{name}` | a counter |
 //! | `link` | [`LinkRecord`] |
 //! | `paused` | [`Pause`], while a person wants nothing to be sent |
+//! | `read-back` | [`crate::readback::Progress`] |
 //!
 //! A program's `Event::apply` calls [`want`] and [`record`]; nothing else writes under these keys.
 
@@ -20,6 +21,7 @@ use time::OffsetDateTime;
 use crate::{
     event::CloudEvent,
     link::LinkState,
+    readback,
     state::{Happening, State, Want, after},
 };
 
@@ -97,6 +99,7 @@ const HELD: &[u8] = b"books/held";
 const SUPERSEDED: &[u8] = b"books/superseded";
 const LINK: &[u8] = b"link";
 const QUEUE: &[u8] = b"wait/";
+const STANDINGS: &[u8] = b"cloud/";
 const PAUSED: &[u8] = b"paused";
 
 /// Applies that `want` is wanted for `id`; the event that says so is the one at `at`.
@@ -114,6 +117,12 @@ pub fn record(changes: &mut Changes<'_>, at: &Applied<'_>, event: &CloudEvent) {
         CloudEvent::Retried { id, epoch } => step(changes, at, id, Happening::Retried { epoch: *epoch }),
         CloudEvent::Resolved { id, epoch, resolution, .. } => {
             step(changes, at, id, Happening::Resolved { epoch: *epoch, resolution: resolution.clone() });
+        }
+        CloudEvent::Drifted { id, epoch, why, .. } => {
+            step(changes, at, id, Happening::Drifted { epoch: *epoch, why: why.clone() });
+        }
+        CloudEvent::ReadBack { pass, position, tally } => {
+            readback::noted(changes, at, *pass, position.as_ref(), tally);
         }
         CloudEvent::Paused { reason } => {
             changes.put(PAUSED, &Pause { reason: reason.clone(), since: at.at });
@@ -158,7 +167,9 @@ fn leave(changes: &mut Changes<'_>, id: &RegistrationId, before: &Record, supers
             changes.remove(&held_key(id));
             changes.add(HELD, -1);
         }
-        State::Settled { .. } => return,
+        // What was told stays told, whatever is wanted next; only what has drifted is taken back.
+        State::Settled { .. } if superseded => return,
+        State::Settled { .. } => changes.add(SETTLED, -1),
     }
     if superseded {
         changes.add(SUPERSEDED, 1);
@@ -247,6 +258,21 @@ pub fn held(
     limit: usize,
 ) -> Result<Vec<(Vec<u8>, RegistrationId)>, ReadError> {
     ledger.scan(b"held/", after, limit)
+}
+
+/// Up to `limit` standings, in the order of their units' ids, behind the unit `after`.
+pub fn standings(
+    ledger: &impl Reads,
+    after: Option<&RegistrationId>,
+    limit: usize,
+) -> Result<Vec<(RegistrationId, Record)>, ReadError> {
+    let after = after.map(record_key);
+    let found: Vec<(Vec<u8>, Record)> = ledger.scan(STANDINGS, after.as_deref(), limit)?;
+    let named = found.into_iter().map(|(key, record)| {
+        let id = std::str::from_utf8(&key[STANDINGS.len()..]).ok().and_then(|id| id.parse().ok());
+        (id.expect("a standing's key ends with the id of its unit"), record)
+    });
+    Ok(named.collect())
 }
 
 fn record_key(id: &RegistrationId) -> Vec<u8> {

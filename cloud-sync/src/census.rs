@@ -1,4 +1,4 @@
-//! What DPS knows of a box: every record that this box has announced, page by page.
+//! What DPS knows: every record, of whomever, page by page; and which of them a box has announced.
 
 use azure_iot::{RegistrationId, enrollment::IndividualEnrollment};
 use serde_json::json;
@@ -22,25 +22,19 @@ pub struct Announced {
     pub provenance: Provenance,
 }
 
-/// The conversation that lists them.
+/// The conversation that lists every record.
 #[derive(Debug)]
 pub struct Census {
-    box_id: String,
     next: Option<Page>,
-    /// How many records DPS has, of whomever.
-    pub records: u64,
-    /// Those of this box.
-    pub announced: Vec<Announced>,
+}
+
+impl Default for Census {
+    fn default() -> Self {
+        Self { next: Some(Page { most: PAGE, continuation: None }) }
+    }
 }
 
 impl Census {
-    /// A census of the records of `box_id`.
-    #[must_use]
-    pub fn new(box_id: &str) -> Self {
-        let first = Page { most: PAGE, continuation: None };
-        Self { box_id: box_id.to_owned(), next: Some(first), records: 0, announced: Vec::new() }
-    }
-
     /// What to ask next; `None` when all were seen.
     #[must_use]
     pub fn next(&self) -> Option<Call> {
@@ -56,28 +50,27 @@ impl Census {
         })
     }
 
-    /// Takes the answer, one that [`Answer::check`] let pass.
-    pub fn hear(&mut self, answer: &Answer) -> Result<(), Trouble> {
+    /// Takes the answer, one that [`Answer::check`] let pass, and returns the records in it. They lack the registration.
+    pub fn hear(&mut self, answer: &Answer) -> Result<Vec<IndividualEnrollment>, Trouble> {
         if answer.status != 200 {
             let detail = format!("DPS does not list its enrollments: {}", answer.summary());
             return Err(Trouble { cause: crate::cause::Cause::Service, detail, retry_after: None });
         }
-        let found: Vec<IndividualEnrollment> = answer.parse()?;
-        self.records += found.len() as u64;
-        let own = found.iter().filter_map(announced).filter(|found| found.provenance.box_id == self.box_id);
-        self.announced.extend(own);
+        let found = answer.parse()?;
         let continuation = answer.continuation.clone().filter(|token| !token.is_empty());
         self.next = continuation.map(|token| Page { most: PAGE, continuation: Some(token) });
-        Ok(())
+        Ok(found)
     }
 }
 
-/// What a record says of where it comes from; `None` for a stranger's.
-fn announced(record: &IndividualEnrollment) -> Option<Announced> {
-    let edge = record.optional_device_information.as_ref()?.get("edge")?;
-    Some(Announced {
-        id: RegistrationId::parse_any_case(&record.registration_id).ok()?,
-        thumbprint: record.thumbprint()?.to_owned(),
-        provenance: serde_json::from_value(edge.clone()).ok()?,
-    })
+impl Announced {
+    /// What `record` says of where it comes from; `None` for one that `box_id` has not announced.
+    #[must_use]
+    pub fn by(box_id: &str, record: &IndividualEnrollment) -> Option<Self> {
+        let edge = record.optional_device_information.as_ref()?.get("edge")?;
+        let provenance: Provenance = serde_json::from_value(edge.clone()).ok()?;
+        let id = RegistrationId::parse_any_case(&record.registration_id).ok()?;
+        let thumbprint = record.thumbprint()?.to_owned();
+        (provenance.box_id == box_id).then_some(Self { id, thumbprint, provenance })
+    }
 }

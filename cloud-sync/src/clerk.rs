@@ -21,10 +21,12 @@ use crate::{
     attempts::Attempts,
     books,
     cause::Cause,
+    drift::Seen,
     event::CloudEvent,
     fence::{Fencing, Identity, Verdict},
     link::{LinkChanges, LinkState},
     mind::{Blame, Mind, Next, Pace},
+    readback::{Progress, Turn, Walk},
     round::{Ended, Round, rounds},
     state::{Happening, Why, after},
     work::Outcome,
@@ -64,6 +66,8 @@ pub struct Clerk<E> {
     /// Whether the ledger may not know how the link is.
     link_is_news: bool,
     link_changes: LinkChanges,
+    /// Where looking back is.
+    walk: Walk,
 }
 
 impl<E> fmt::Debug for Clerk<E> {
@@ -76,8 +80,10 @@ impl<E: Event> Clerk<E> {
     /// A clerk who knows what to say by `describe`; `seed` is the randomness of its delays.
     #[must_use]
     pub fn new(describe: Describe<E>, pace: Pace, seed: u64) -> Self {
+        let walk = Walk::new(pace.read_back);
         Self {
             describe,
+            walk,
             mind: Mind::new(pace, fastrand::Rng::with_seed(seed)),
             rounds: Vec::new(),
             events: Vec::new(),
@@ -100,6 +106,12 @@ impl<E: Event> Clerk<E> {
     #[must_use]
     pub fn attempts(&self) -> &Attempts<Duration> {
         &self.attempts
+    }
+
+    /// How far it is with looking whether DPS still has what is settled, if it looks at all; `at` turns a moment into one by
+    /// the calendar.
+    pub fn progress(&self, at: impl Fn(Duration) -> OffsetDateTime) -> Option<Progress> {
+        self.walk.progress(at)
     }
 
     /// What to do at `now`, with the permit of the moment. Time is a `Duration` since any fixed moment.
@@ -132,7 +144,10 @@ impl<E: Event> Clerk<E> {
         if !self.rounds.iter().any(|round| round.under_way.is_none())
             && let Some(rest) = self.begin(now, ledger)?
         {
-            return Ok(Action::Rest(rest));
+            return Ok(match std::mem::take(&mut self.events) {
+                events if events.is_empty() => Action::Rest(rest),
+                events => Action::Write(events),
+            });
         }
         Ok(self.ask(now))
     }
@@ -202,7 +217,8 @@ impl<E: Event> Clerk<E> {
         }
         match next {
             Next::Send(ids) => {
-                let (rounds, unreadable) = rounds(ledger, &self.describe, ids);
+                let own = self.identity.as_ref().map(|own| own.generation);
+                let (rounds, unreadable) = rounds(ledger, &self.describe, ids, own);
                 self.rounds.extend(rounds);
                 for (id, why) in unreadable {
                     error!(%id, why, "a job cannot be read back from the journal");
@@ -210,10 +226,38 @@ impl<E: Event> Clerk<E> {
                 }
                 Ok(None)
             }
-            Next::Rest(rest) => Ok(Some(match (rest, fence_in) {
-                (Some(rest), Some(fence_in)) => Some(rest.min(fence_in)),
-                (rest, fence_in) => rest.or(fence_in),
-            })),
+            Next::Rest(rest) => {
+                let Some(look_in) = self.look_back(now, ledger)? else { return Ok(None) };
+                Ok(Some([rest, fence_in, look_in].into_iter().flatten().min()))
+            }
+        }
+    }
+
+    /// Begins to look whether a unit is still as it was told, or says how long not. Only while nothing else is to be said:
+    /// whoever waits goes first.
+    fn look_back<L: Reads<Event = E>>(
+        &mut self,
+        now: Duration,
+        ledger: &L,
+    ) -> Result<Option<Option<Duration>>, ReadError> {
+        if !self.rounds.is_empty() || self.mind.link() != &LinkState::Up {
+            return Ok(Some(None));
+        }
+        let (id, record) = match self.walk.turn(now, ledger, &mut self.events)? {
+            Turn::Look(id, record) => (id, record),
+            Turn::Rest(rest) => return Ok(Some(rest)),
+        };
+        let own = self.identity.as_ref().map_or(u8::MAX, |own| own.generation);
+        match Round::look(ledger, &self.describe, id.clone(), &record, own) {
+            Ok(round) => {
+                self.rounds.push(round);
+                Ok(None)
+            }
+            Err(why) => {
+                error!(%id, why, "what was told cannot be read back from the journal");
+                self.walk.unread(id, &mut self.events);
+                Ok(Some(Some(Duration::ZERO)))
+            }
         }
     }
 
@@ -228,9 +272,18 @@ impl<E: Event> Clerk<E> {
             self.end(now, round);
             return Action::Rest(Some(Duration::ZERO));
         };
+        let is_look = self.rounds[at].is_look();
         if let Err(wait) = self.mind.spend(now, call.cost) {
-            self.rounds[at].keep(call);
+            if is_look {
+                // Nobody shall find it in the way who has something to say meanwhile.
+                self.rounds.swap_remove(at);
+            } else {
+                self.rounds[at].keep(call);
+            }
             return Action::Rest(Some(wait));
+        }
+        if is_look {
+            self.walk.asked(now, self.mind.operations_per_minute());
         }
         call.cost = self.mind.cost(call.cost);
         self.asked += 1;
@@ -267,6 +320,15 @@ impl<E: Event> Clerk<E> {
 
     /// A request of `round` failed.
     fn trouble(&mut self, now: Duration, number: u64, trouble: &Trouble, round: Round) {
+        let doubtful = trouble.cause.may_be_a_unit() && trouble.retry_after.is_none();
+        if round.is_look() && doubtful && self.mind.link() == &LinkState::Up {
+            // Perhaps it is this one record; whoever asks next knows more about the link.
+            for (id, _) in round.end().1 {
+                warn!(%id, detail = trouble.detail, "its enrollment cannot be read back");
+                self.walk.unread(id, &mut self.events);
+            }
+            return;
+        }
         match self.mind.failed(now, number, self.asked, trouble, &round.about) {
             Blame::Units => self.end(now, round),
             Blame::Unit(id) => {
@@ -306,6 +368,11 @@ impl<E: Event> Clerk<E> {
                     self.superseded(generation);
                 }
             }
+            (Ended::Look(seen), units) => {
+                for ((id, epoch), seen) in units.into_iter().zip(seen) {
+                    self.looked(id, epoch, seen);
+                }
+            }
             (Ended::Units { outcomes, generation }, units) => {
                 for (id, outcome) in outcomes {
                     if let Some((_, epoch)) = units.iter().find(|(known, _)| *known == id) {
@@ -319,6 +386,24 @@ impl<E: Event> Clerk<E> {
                 }
             }
         }
+    }
+
+    /// Notes what a look at a settled unit has shown.
+    fn looked(&mut self, id: RegistrationId, epoch: u32, seen: Seen) {
+        let drift = match seen {
+            Seen::Same => None,
+            Seen::Later { generation } => return self.superseded(generation),
+            Seen::Drifted { what, why } => {
+                let code = what.code();
+                match &why {
+                    Some(Why { detail, .. }) => warn!(%id, epoch, code, detail, "held: a person should look"),
+                    None => warn!(%id, epoch, code, "the cloud has something else; it is told again"),
+                }
+                self.events.push(CloudEvent::Drifted { id: id.clone(), epoch, what, why });
+                Some(what)
+            }
+        };
+        self.walk.compared(id, drift, &mut self.events);
     }
 
     fn superseded(&mut self, generation: u8) {
@@ -393,10 +478,14 @@ pub fn fitting<E: From<CloudEvent>>(
             CloudEvent::Resolved { id, epoch, resolution, .. } => {
                 (id, Happening::Resolved { epoch: *epoch, resolution: resolution.clone() })
             }
+            CloudEvent::Drifted { id, epoch, why, .. } => {
+                (id, Happening::Drifted { epoch: *epoch, why: why.clone() })
+            }
             CloudEvent::LinkChanged { .. }
             | CloudEvent::Superseded { .. }
             | CloudEvent::Paused { .. }
-            | CloudEvent::Resumed {} => return true,
+            | CloudEvent::Resumed {}
+            | CloudEvent::ReadBack { .. } => return true,
         };
         after(books::standing(view, id).map(|record| record.state).as_ref(), happening, at).is_ok()
     };

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
-use crate::mind::Pace;
+use crate::{mind::Pace, readback::ReadBackConfig};
 
 /// Where DPS is, how to prove who we are, and at which pace to talk.
 #[derive(Debug, Clone, Deserialize)]
@@ -74,7 +74,7 @@ impl CloudConfig {
         }
     }
 
-    /// The pace that it sets.
+    /// The pace that it sets; nothing is read back, unless the program says so.
     #[must_use]
     pub fn pace(&self) -> Pace {
         Pace {
@@ -83,6 +83,7 @@ impl CloudConfig {
             in_flight: self.requests_at_once,
             first_delay: self.first_delay,
             longest_delay: self.longest_delay,
+            read_back: ReadBackConfig::OFF,
         }
     }
 }

@@ -4,7 +4,9 @@ use azure_iot::RegistrationId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    drift::Drift,
     link::LinkState,
+    readback::Tally,
     state::{Resolution, Why},
 };
 
@@ -62,5 +64,27 @@ pub enum CloudEvent {
     Superseded {
         /// The generation that lives.
         generation: u8,
+    },
+    /// The cloud has something else than what it was told about a unit that was settled.
+    Drifted {
+        /// The unit.
+        id: RegistrationId,
+        /// The pass that was told.
+        epoch: u32,
+        /// What differs.
+        what: Drift,
+        /// Why a person has to decide; without it, it is told again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<Why>,
+    },
+    /// How far it is to see whether the cloud still has what is settled. Written now and then, never per unit.
+    ReadBack {
+        /// The number of the pass.
+        pass: u64,
+        /// The last unit that was looked at; absent when the pass has ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        position: Option<RegistrationId>,
+        /// What the pass has shown.
+        tally: Tally,
     },
 }

@@ -6,7 +6,7 @@
 //!
 //! Read in this order: [`state`] (where a unit stands), [`books`] (how that lives in a ledger), [`announce`], [`amend`]
 //! and [`activate`] (what is said to DPS), [`mind`] (when), [`clerk`] (all of it without I/O), [`Worker`] (the shell
-//! around it), [`courier`] (the same, carried by hand).
+//! around it), [`courier`] (the same, carried by hand), [`drift`] and [`readback`] (whether it is still so).
 
 pub mod activate;
 pub mod amend;
@@ -24,11 +24,14 @@ mod config;
 pub mod conversation;
 pub mod courier;
 mod delays;
+pub mod drift;
 mod event;
 pub mod fence;
 pub mod link;
 pub mod look;
 pub mod mind;
+pub mod readback;
+mod reread;
 mod rewrite;
 mod round;
 pub mod state;
@@ -44,9 +47,11 @@ pub use crate::{
     cloud::{Cloud, CloudError},
     config::{CloudConfig, ProxyConfig},
     delays::Delays,
+    drift::Drift,
     event::CloudEvent,
     link::{Link, LinkState, Sighting},
     look::Found,
+    readback::{Progress, ReadBackConfig},
     state::{Resolution, State, Want, Why},
     survey::Survey,
     work::{Activation, Amendment, Announcement, Outcome, Provenance, Work},

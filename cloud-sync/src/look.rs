@@ -62,7 +62,9 @@ pub struct Announcer {
 }
 
 impl Found {
-    fn of(record: &IndividualEnrollment) -> Self {
+    /// What `record` says.
+    #[must_use]
+    pub fn of(record: &IndividualEnrollment) -> Self {
         let x509 = record.attestation.x509.as_ref();
         let secondary = x509
             .and_then(|x509| x509.client_certificates.as_ref())
@@ -110,14 +112,14 @@ fn announcer(edge: &Value) -> Option<Announcer> {
 
 /// The request that shows the record of `id`.
 #[must_use]
-pub fn call(id: &RegistrationId) -> Call {
+pub(crate) fn call(id: &RegistrationId) -> Call {
     Call { method: Method::Get, path: path(id), cost: 1, ..Call::default() }
 }
 
 /// What its answer shows, one that [`Answer::check`] let pass; `None` where DPS has no such record.
-pub fn hear(answer: &Answer) -> Result<Option<Found>, Trouble> {
+pub(crate) fn hear(answer: &Answer) -> Result<Option<IndividualEnrollment>, Trouble> {
     match answer.status {
-        200 => Ok(Some(Found::of(&answer.parse()?))),
+        200 => answer.parse().map(Some),
         404 => Ok(None),
         _ => {
             let detail = format!("DPS does not show the enrollment: {}", answer.summary());
@@ -150,7 +152,7 @@ mod tests {
             "registrationState": { "status": "assigned", "assignedHub": "hub-1" },
             "optionalDeviceInformation": { "edge": { "box": "hall1", "generation": 2, "epoch": 3, "scrapped": true } },
         });
-        let found = hear(&answer(200, &record)).unwrap().unwrap();
+        let found = Found::of(&hear(&answer(200, &record)).unwrap().unwrap());
         assert_eq!(
             json!(found),
             json!({
@@ -167,7 +169,7 @@ mod tests {
     fn a_record_that_somebody_has_made_by_hand_is_told_as_far_as_it_goes() {
         let bare = json!({ "registrationId": "a", "attestation": { "type": "symmetricKey" },
             "optionalDeviceInformation": { "edge": "a note" } });
-        let found = hear(&answer(200, &bare)).unwrap().unwrap();
+        let found = Found::of(&hear(&answer(200, &bare)).unwrap().unwrap());
         assert_eq!(json!(found), json!({ "attestation": "symmetricKey", "scrapped": false }));
         assert!(found.is_enabled(), "that is what an absent status means");
     }

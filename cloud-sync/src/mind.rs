@@ -17,6 +17,7 @@ use crate::{
     cause::Cause,
     delays::Delays,
     link::{LinkState, Sighting},
+    readback::ReadBackConfig,
 };
 
 /// As many enrollments as DPS takes in one bulk request.
@@ -51,6 +52,8 @@ pub struct Pace {
     pub first_delay: Duration,
     /// The longest delay.
     pub longest_delay: Duration,
+    /// Which share of it may go into looking whether DPS still has what it was told.
+    pub read_back: ReadBackConfig,
 }
 
 /// What a failure was taken for.
@@ -150,6 +153,12 @@ impl Mind {
     pub fn per_minute(&self) -> f64 {
         let units = if self.pace.count_units { 1 } else { BULK };
         self.budget.per_minute() * units as f64
+    }
+
+    /// The pace in operations a minute.
+    #[must_use]
+    pub fn operations_per_minute(&self) -> f64 {
+        self.budget.per_minute()
     }
 
     /// Whether a request may begin while `under_way` others are, or how long not; `None` for as long as they are.
@@ -343,6 +352,7 @@ mod tests {
             in_flight: 3,
             first_delay: Duration::from_secs(1),
             longest_delay: Duration::from_secs(300),
+            read_back: ReadBackConfig::OFF,
         };
         Mind::new(pace, fastrand::Rng::with_seed(1))
     }

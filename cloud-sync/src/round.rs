@@ -8,19 +8,26 @@ use crate::{
     amend::Amending,
     announce::{Announcing, path},
     answer::{Answer, Call, Trouble},
-    books,
+    books::{self, Record},
     conversation::Conversation,
+    drift::{Seen, Told},
     fence::Fencing,
+    reread::Reread,
     state::{State, Want},
     work::{Amendment, Work},
     worker::Describe,
 };
+
+/// Why a job cannot be done, nor looked at.
+const NOTHING_TO_SEND: &str = "its event says nothing to send";
 
 /// What is talked about.
 enum Talk {
     Units(Box<dyn Conversation>),
     /// The box looks after itself.
     Fence(Fencing),
+    /// It looks whether a unit is still as it was told.
+    Look(Reread),
 }
 
 /// One conversation, and the request of it that is under way.
@@ -47,6 +54,22 @@ impl Round {
         Self::new(Talk::Fence(fencing), Vec::new())
     }
 
+    /// A look at `id`, by a box of generation `own`; an error, with the reason, when what was told cannot be read back.
+    pub(crate) fn look<L: Reads>(
+        ledger: &L,
+        describe: &Describe<L::Event>,
+        id: RegistrationId,
+        record: &Record,
+        own: u8,
+    ) -> Result<Self, String>
+    where
+        L::Event: Event,
+    {
+        let told = Told::of(described(ledger, describe, &id, record)?).ok_or(NOTHING_TO_SEND)?;
+        let units = vec![(id.clone(), record.state.epoch())];
+        Ok(Self::new(Talk::Look(Reread::new(id, told, own)), units))
+    }
+
     fn units(conversation: impl Conversation + 'static, units: Vec<(RegistrationId, u32)>) -> Self {
         Self::new(Talk::Units(Box::new(conversation)), units)
     }
@@ -60,14 +83,14 @@ impl Round {
         Self { decided: etag, ..self }
     }
 
-    /// Whether what it is about still waits, as it did when the round began.
+    /// Whether what it is about still stands as it did when the round began: it waits, or is settled and looked at.
     pub(crate) fn is_wanted(&self, ledger: &impl Reads) -> Result<bool, ReadError> {
         for (id, epoch) in &self.units {
             let state = books::committed(ledger, id)?.map(|record| record.state);
             let same = |state: &State| {
-                matches!(state, State::Waiting { .. })
-                    && state.epoch() == *epoch
-                    && state.decided() == self.decided.as_deref()
+                let stands =
+                    if self.is_look() { state.is_told() } else { matches!(state, State::Waiting { .. }) };
+                stands && state.epoch() == *epoch && state.decided() == self.decided.as_deref()
             };
             if !state.as_ref().is_some_and(same) {
                 return Ok(false);
@@ -81,6 +104,7 @@ impl Round {
         self.prepared.take().or_else(|| match &self.talk {
             Talk::Units(conversation) => conversation.next(),
             Talk::Fence(fencing) => fencing.next(),
+            Talk::Look(look) => look.next(),
         })
     }
 
@@ -97,12 +121,16 @@ impl Round {
 
     /// Asks it, as request `number`; the answer comes to [`Round::hear`].
     pub(crate) fn asks(&mut self, number: u64, call: &Call) {
+        self.under_way = Some(number);
+        // Whether a unit can be looked at says nothing of whether DPS can be told about it.
+        if self.is_look() {
+            return;
+        }
         let named: Vec<_> =
             self.units.iter().map(|(id, _)| id).filter(|id| call.path == path(id)).cloned().collect();
         // A bulk names nobody in its path.
         self.about =
             if named.is_empty() { self.units.iter().map(|(id, _)| id.clone()).collect() } else { named };
-        self.under_way = Some(number);
     }
 
     /// Takes the answer to it.
@@ -110,7 +138,13 @@ impl Round {
         match &mut self.talk {
             Talk::Units(conversation) => conversation.hear(answer),
             Talk::Fence(fencing) => fencing.hear(answer),
+            Talk::Look(look) => look.hear(answer),
         }
+    }
+
+    /// Whether it only looks.
+    pub(crate) fn is_look(&self) -> bool {
+        matches!(self.talk, Talk::Look(_))
     }
 
     /// Whether it is about `id`.
@@ -131,6 +165,7 @@ impl Round {
                 Ended::Units { outcomes: conversation.outcomes(), generation }
             }
             Talk::Fence(fencing) => Ended::Fence(fencing),
+            Talk::Look(look) => Ended::Look(look.seen()),
         };
         (ended, self.units)
     }
@@ -140,13 +175,15 @@ impl Round {
 pub(crate) enum Ended {
     Units { outcomes: Vec<(RegistrationId, crate::work::Outcome)>, generation: Option<u8> },
     Fence(Fencing),
+    Look(Option<Seen>),
 }
 
-/// The rounds in which `ids` are told about, and those whose jobs cannot be read back, with the reason.
+/// The rounds in which `ids` are told about by a box of generation `own`, and those whose jobs cannot be read back, with the reason.
 pub(crate) fn rounds<L: Reads>(
     ledger: &L,
     describe: &Describe<L::Event>,
     ids: Vec<RegistrationId>,
+    own: Option<u8>,
 ) -> (Vec<Round>, Vec<(RegistrationId, String)>) {
     let (mut rounds, mut unreadable) = (Vec::new(), Vec::new());
     let (mut announcements, mut announced) = (Vec::new(), Vec::new());
@@ -168,11 +205,11 @@ pub(crate) fn rounds<L: Reads>(
             }
             Work::Activate(activation) => rounds.push(Round::units(Activating::new(activation), units)),
             Work::Replace(amendment) => {
-                let amending = Amending::replace(amendment).decided(decided.clone());
+                let amending = Amending::replace(amendment).decided(decided.clone()).by(own);
                 rounds.push(Round::units(amending, units).decided(decided));
             }
             Work::Withdraw(amendment) => {
-                let amending = Amending::withdraw(amendment).decided(decided.clone());
+                let amending = Amending::withdraw(amendment).decided(decided.clone()).by(own);
                 rounds.push(Round::units(amending, units).decided(decided));
             }
         }
@@ -203,9 +240,7 @@ where
     let Some(record) = books::committed(ledger, id).map_err(|error| error.to_string())? else {
         return Ok(None);
     };
-    let entry = ledger.entry(&record.wanted).map_err(|error| error.to_string())?;
-    let work = describe(&entry, id).ok_or_else(|| "its event says nothing to send".to_owned())?;
-    let work = match work {
+    let work = match described(ledger, describe, id, &record)? {
         // A person has decided against what was found in place of the announcement.
         Work::Announce(unit) if record.state.want() == Want::Replace => {
             Work::Replace(Amendment { unit, earlier: Vec::new() })
@@ -214,4 +249,18 @@ where
     };
     let (epoch, decided) = (record.state.epoch(), record.state.decided().map(str::to_owned));
     Ok(Some(Job { epoch, work, decided }))
+}
+
+/// What `record` says is to be said, or was.
+fn described<L: Reads>(
+    ledger: &L,
+    describe: &Describe<L::Event>,
+    id: &RegistrationId,
+    record: &Record,
+) -> Result<Work, String>
+where
+    L::Event: Event,
+{
+    let entry = ledger.entry(&record.wanted).map_err(|error| error.to_string())?;
+    describe(&entry, id).ok_or_else(|| NOTHING_TO_SEND.to_owned())
 }

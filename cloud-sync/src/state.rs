@@ -5,6 +5,7 @@
 //!    └────── Stopped ──▶ Held             an outcome for another epoch is ignored
 //!    ◀────── Retried ───┤
 //!    ◀──── ReplaceCloud ┘── KeepCloud ─▶ Settled
+//! Settled ── Drifted ──▶ Waiting, where it is ours to tell again; else Held
 //! ```
 //!
 //! Nothing is stored about a request in flight: every request is safe to repeat.
@@ -36,7 +37,7 @@ pub const CHANGED: &str = "changed";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Why {
     /// A stable code: [`ASKED`], [`CHANGED`], `conflict`, `rejected`, `activated`, `assigned`, `claim-mismatch`, `no-claim`,
-    /// `scrapped`.
+    /// `scrapped`, `missing`.
     pub code: String,
     /// A sentence for that person.
     pub detail: String,
@@ -81,6 +82,9 @@ pub enum State {
         /// Since when.
         #[serde(with = "time::serde::rfc3339")]
         at: OffsetDateTime,
+        /// A person wants it left as it is there, whatever that is.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        kept: bool,
     },
     /// The cloud disagrees; a person decides.
     Held {
@@ -111,6 +115,12 @@ impl State {
         match self {
             Self::Waiting { want, .. } | Self::Settled { want, .. } | Self::Held { want, .. } => *want,
         }
+    }
+
+    /// Whether the cloud has what was wanted.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        matches!(self, Self::Settled { kept: false, .. })
     }
 
     /// The version of the cloud's record that a person wants to give way, as long as it waits.
@@ -157,6 +167,13 @@ pub enum Happening {
         /// What was decided.
         resolution: Resolution,
     },
+    /// The cloud does not have any more what it was told.
+    Drifted {
+        /// The pass that was told.
+        epoch: u32,
+        /// Why a person has to decide; without it, it is told again.
+        why: Option<Why>,
+    },
 }
 
 /// Why a happening changes nothing.
@@ -168,6 +185,8 @@ pub enum Ignored {
     NotWaiting,
     /// Nothing is held that could be asked again, or decided.
     NotHeld,
+    /// Nothing is settled that could have drifted.
+    NotSettled,
 }
 
 /// Where a unit stands after `happening`. Total: what does not fit is ignored, with the reason, and never a panic.
@@ -179,12 +198,14 @@ pub fn after(before: Option<&State>, happening: Happening, at: OffsetDateTime) -
         (_, Happening::Wanted { want, epoch }) => Ok(State::Waiting { want, epoch, etag: None }),
         (None, Happening::Accepted { .. } | Happening::Stopped { .. }) => Err(Ignored::NotWaiting),
         (None, Happening::Retried { .. } | Happening::Resolved { .. }) => Err(Ignored::NotHeld),
+        (None, Happening::Drifted { .. }) => Err(Ignored::NotSettled),
         (
             Some(before),
             Happening::Accepted { epoch }
             | Happening::Stopped { epoch, .. }
             | Happening::Retried { epoch }
-            | Happening::Resolved { epoch, .. },
+            | Happening::Resolved { epoch, .. }
+            | Happening::Drifted { epoch, .. },
         ) if epoch != before.epoch() => Err(Ignored::OtherEpoch),
         // Whatever was decided before is not asked again: what waits now is told only where it is ours alone.
         (Some(State::Held { want, epoch, .. }), Happening::Retried { .. }) => {
@@ -192,7 +213,7 @@ pub fn after(before: Option<&State>, happening: Happening, at: OffsetDateTime) -
         }
         (Some(State::Held { want, epoch, .. }), Happening::Resolved { resolution, .. }) => {
             Ok(match resolution {
-                Resolution::KeepCloud { .. } => State::Settled { want: *want, epoch: *epoch, at },
+                Resolution::KeepCloud { .. } => State::Settled { want: *want, epoch: *epoch, at, kept: true },
                 Resolution::ReplaceCloud { etag } => {
                     State::Waiting { want: replacing(*want), epoch: *epoch, etag: Some(etag) }
                 }
@@ -203,11 +224,19 @@ pub fn after(before: Option<&State>, happening: Happening, at: OffsetDateTime) -
             Happening::Retried { .. } | Happening::Resolved { .. },
         ) => Err(Ignored::NotHeld),
         (Some(State::Waiting { want, epoch, .. }), Happening::Accepted { .. }) => {
-            Ok(State::Settled { want: *want, epoch: *epoch, at })
+            Ok(State::Settled { want: *want, epoch: *epoch, at, kept: false })
         }
         (Some(State::Waiting { want, epoch, .. }), Happening::Stopped { why, .. }) => {
             Ok(State::Held { want: *want, epoch: *epoch, why, at })
         }
+        (Some(State::Settled { want, epoch, kept: false, .. }), Happening::Drifted { why, .. }) => {
+            Ok(match why {
+                Some(why) => State::Held { want: *want, epoch: *epoch, why, at },
+                None => State::Waiting { want: *want, epoch: *epoch, etag: None },
+            })
+        }
+        // What a person wants left as it is cannot drift.
+        (Some(_), Happening::Drifted { .. }) => Err(Ignored::NotSettled),
         (Some(State::Settled { .. } | State::Held { .. }), _) => Err(Ignored::NotWaiting),
     }
 }
@@ -236,7 +265,7 @@ mod tests {
     }
 
     fn settled(epoch: u32) -> State {
-        State::Settled { want: Want::Announce, epoch, at: NOW }
+        State::Settled { want: Want::Announce, epoch, at: NOW, kept: false }
     }
 
     fn held(epoch: u32) -> State {
@@ -264,7 +293,7 @@ mod tests {
             let now = after(Some(&before), Happening::Wanted { want: second, epoch: 2 }, NOW).unwrap();
             assert_eq!(now, State::Waiting { want: second, epoch: 2, etag: None });
             check(Some(now.clone()), Happening::Accepted { epoch: 1 }, Err(Ignored::OtherEpoch));
-            let settled = State::Settled { want: second, epoch: 2, at: NOW };
+            let settled = State::Settled { want: second, epoch: 2, at: NOW, kept: false };
             check(Some(now.clone()), Happening::Accepted { epoch: 2 }, Ok(settled));
             let held = State::Held { want: second, epoch: 2, why: why(), at: NOW };
             check(Some(now), Happening::Stopped { epoch: 2, why: why() }, Ok(held));
@@ -334,7 +363,10 @@ mod tests {
         ];
         for (want, then) in wants {
             let held = State::Held { want, epoch: 2, why: why(), at: NOW };
-            check(Some(held.clone()), keep(2), Ok(State::Settled { want, epoch: 2, at: NOW }));
+            let kept = State::Settled { want, epoch: 2, at: NOW, kept: true };
+            check(Some(held.clone()), keep(2), Ok(kept.clone()));
+            let drifted = Happening::Drifted { epoch: 2, why: Some(why()) };
+            check(Some(kept), drifted, Err(Ignored::NotSettled));
             check(Some(held.clone()), replace(2), Ok(decided(then)));
             for epoch in [1, 3] {
                 check(Some(held.clone()), keep(epoch), Err(Ignored::OtherEpoch));
@@ -350,7 +382,7 @@ mod tests {
     #[test]
     fn a_decision_ends_with_its_outcome_and_is_never_asked_again() {
         let before = decided(Want::Replace);
-        let settled = State::Settled { want: Want::Replace, epoch: 2, at: NOW };
+        let settled = State::Settled { want: Want::Replace, epoch: 2, at: NOW, kept: false };
         check(Some(before.clone()), Happening::Accepted { epoch: 2 }, Ok(settled));
         let changed = Why { code: CHANGED.into(), detail: String::new() };
         let held = after(Some(&before), Happening::Stopped { epoch: 2, why: changed }, NOW).unwrap();
@@ -365,5 +397,26 @@ mod tests {
         let stored = r#"{"state":"waiting","want":"announce","epoch":1}"#;
         let read: State = serde_json::from_str(stored).unwrap();
         assert_eq!((serde_json::to_string(&read).unwrap().as_str(), read), (stored, waiting(1)));
+    }
+
+    #[test]
+    fn only_what_is_settled_drifts_and_then_waits_again_or_is_held() {
+        for want in [Want::Announce, Want::Replace, Want::Withdraw] {
+            let settled = State::Settled { want, epoch: 2, at: NOW, kept: false };
+            let again = Happening::Drifted { epoch: 2, why: None };
+            check(Some(settled.clone()), again, Ok(State::Waiting { want, epoch: 2, etag: None }));
+            let a_person = Happening::Drifted { epoch: 2, why: Some(why()) };
+            let held = State::Held { want, epoch: 2, why: why(), at: NOW };
+            check(Some(settled.clone()), a_person, Ok(held));
+            for epoch in [1, 3] {
+                let drifted = Happening::Drifted { epoch, why: None };
+                check(Some(settled.clone()), drifted, Err(Ignored::OtherEpoch));
+            }
+        }
+        for before in [waiting(2), held(2)] {
+            let drifted = Happening::Drifted { epoch: 2, why: None };
+            check(Some(before), drifted, Err(Ignored::NotSettled));
+        }
+        check(None, Happening::Drifted { epoch: 1, why: None }, Err(Ignored::NotSettled));
     }
 }

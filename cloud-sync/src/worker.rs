@@ -26,6 +26,7 @@ use crate::{
     fence::Identity,
     link::{Link, Sighting},
     mind::Pace,
+    readback::Progress,
     work::Work,
 };
 
@@ -63,6 +64,7 @@ pub struct Worker<E> {
     clerk: Clerk<E>,
     link: watch::Sender<Link>,
     attempts: watch::Sender<Attempts<OffsetDateTime>>,
+    read_back: watch::Sender<Option<Progress>>,
     skew: Option<time::Duration>,
     started: Instant,
     started_at: OffsetDateTime,
@@ -83,8 +85,10 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
         let permission: Permission = Arc::new(|| Ok(Permit::Anybody));
         let clerk = Clerk::new(describe, pace, seed);
         let attempts = watch::Sender::new(Attempts::default());
+        let read_back = watch::Sender::new(None);
+        let skew = None;
         let mut worker =
-            Self { ledger, cloud, permission, clerk, link, attempts, skew: None, started, started_at };
+            Self { ledger, cloud, permission, clerk, link, attempts, read_back, skew, started, started_at };
         worker.show_link();
         worker
     }
@@ -105,6 +109,12 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
     #[must_use]
     pub fn attempts(&self) -> watch::Receiver<Attempts<OffsetDateTime>> {
         self.attempts.subscribe()
+    }
+
+    /// How far it is with looking whether the cloud still has what is settled; `None` where it does not look.
+    #[must_use]
+    pub fn read_back(&self) -> watch::Receiver<Option<Progress>> {
+        self.read_back.subscribe()
     }
 
     /// Works until cancelled. What was being said is dropped, and will be said again.
@@ -198,6 +208,7 @@ impl<E: Event + From<CloudEvent>> Worker<E> {
             skew: self.skew.map(|skew| time::Duration::seconds(skew.whole_seconds())),
         };
         self.link.send_if_modified(|shown| std::mem::replace(shown, link.clone()) != link);
+        self.read_back.send_replace(self.clerk.progress(at));
     }
 
     async fn commit(&self, events: Vec<CloudEvent>) -> Result<(), Unavailable> {

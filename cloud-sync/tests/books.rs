@@ -8,7 +8,7 @@ use std::sync::{
 
 use azure_iot::RegistrationId;
 use cloud_sync::{
-    Cause, CloudEvent, LinkState, Resolution, State, Want, Why,
+    Cause, CloudEvent, Drift, LinkState, Resolution, State, Want, Why,
     books::{self, Books},
 };
 use ledger::{Applied, Changes, Decision, Event, Ledger, Options, Stamp, View};
@@ -37,12 +37,15 @@ impl Event for Shop {
 fn any_event() -> impl Strategy<Value = Shop> {
     let id = prop_oneof![Just("a"), Just("b")].prop_map(|id| id.parse::<RegistrationId>().unwrap());
     let want = prop_oneof![Just(Want::Announce), Just(Want::Replace), Just(Want::Withdraw)];
-    (id, want, 1u32..5, 0..7).prop_map(|(id, want, epoch, kind)| match kind {
+    let why = || Why { code: "missing".into(), detail: String::new() };
+    (id, want, 1u32..5, 0..10).prop_map(move |(id, want, epoch, kind)| match kind {
         0 | 1 => Shop::Wanted { id, want, epoch },
-        2 => Shop::Cloud(CloudEvent::Accepted { id, epoch }),
-        3 => Shop::Cloud(CloudEvent::Retried { id, epoch }),
-        4 => resolved(id, epoch, Resolution::KeepCloud { sha256: None }),
-        5 => resolved(id, epoch, Resolution::ReplaceCloud { etag: "e1".into() }),
+        2 | 3 => Shop::Cloud(CloudEvent::Accepted { id, epoch }),
+        4 => Shop::Cloud(CloudEvent::Drifted { id, epoch, what: Drift::FormerCertificate, why: None }),
+        5 => Shop::Cloud(CloudEvent::Drifted { id, epoch, what: Drift::Missing, why: Some(why()) }),
+        6 => Shop::Cloud(CloudEvent::Retried { id, epoch }),
+        7 => resolved(id, epoch, Resolution::KeepCloud { sha256: None }),
+        8 => resolved(id, epoch, Resolution::ReplaceCloud { etag: "e1".into() }),
         _ => Shop::Cloud(CloudEvent::Held {
             id,
             epoch,
@@ -165,6 +168,28 @@ async fn what_a_person_decides_leaves_the_held_ones_and_keeps_its_place_in_the_q
     );
     let standing = books::committed(&ledger, &id("b")).unwrap().unwrap().state;
     assert_eq!(standing, State::Waiting { want: Want::Replace, epoch: 1, etag: Some("e1".into()) });
+}
+
+#[tokio::test]
+async fn what_has_drifted_is_settled_no_more_and_waits_in_its_old_place() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(&dir);
+    let id = |id: &str| id.parse::<RegistrationId>().unwrap();
+    for name in ["a", "b", "c"] {
+        write(&ledger, vec![Shop::Wanted { id: id(name), want: Want::Announce, epoch: 1 }]).await;
+        write(&ledger, vec![Shop::Cloud(CloudEvent::Accepted { id: id(name), epoch: 1 })]).await;
+    }
+    let why = Why { code: "missing".into(), detail: String::new() };
+    let drifted = |name, what, why| Shop::Cloud(CloudEvent::Drifted { id: id(name), epoch: 1, what, why });
+    write(&ledger, vec![drifted("b", Drift::FormerCertificate, None)]).await;
+    write(&ledger, vec![drifted("c", Drift::Missing, Some(why.clone()))]).await;
+    // A second time it changes nothing.
+    write(&ledger, vec![drifted("b", Drift::Missing, Some(why)), drifted("c", Drift::Revived, None)]).await;
+    let (books, waiting, held) = look(&ledger);
+    assert_eq!(books, Books { enqueued: 3, settled: 1, waiting: 1, held: 1, superseded: 0 });
+    assert_eq!((waiting, held), (vec![id("b")], vec![id("c")]));
+    write(&ledger, vec![Shop::Cloud(CloudEvent::Accepted { id: id("b"), epoch: 1 })]).await;
+    assert_eq!(look(&ledger).0.settled, 2);
 }
 
 #[tokio::test]

@@ -318,6 +318,23 @@ fn an_amendment_that_is_said_twice_changes_nothing_the_second_time() {
 }
 
 #[test]
+fn only_a_later_life_of_the_box_is_waited_for_and_not_one_that_came_between_unit_and_box() {
+    // What generation 2 has written is news to generation 1, and an earlier life to generation 3.
+    let mut found = record(&"99".repeat(32), "disabled");
+    found["optionalDeviceInformation"]["edge"] = json!({ "box": "box-1", "generation": 2 });
+    for (own, held) in [(None, false), (Some(1), false), (Some(2), true), (Some(3), true)] {
+        let conversation = Box::new(Amending::replace(amendment()).by(own));
+        let (calls, outcomes) = talk(conversation, vec![answer(200, found.clone())]);
+        assert_eq!(calls.len(), 1, "{own:?}");
+        match &outcomes[0].1 {
+            Outcome::Stopped(why) => assert!(held && why.code == "conflict", "{own:?}: {why:?}"),
+            Outcome::Later(_) => assert!(!held, "{own:?}"),
+            other => panic!("{own:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn what_is_not_ours_alone_is_held_with_its_reason_and_nothing_is_written() {
     let spoil = |spoil: fn(&mut Value)| {
         let mut found = record(&old(), "disabled");

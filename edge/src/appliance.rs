@@ -13,7 +13,7 @@
 use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
 use aws_lc_rs::rand;
-use cloud_sync::{Cloud, CloudError, Survey, Worker};
+use cloud_sync::{Cloud, CloudError, Survey, Worker, mind::Pace};
 use keys::{KeyError, Passphrase, PassphraseError, open_encrypted_secret};
 use ledger::{Ledger, Options};
 use thiserror::Error;
@@ -167,7 +167,9 @@ impl Appliance {
         }
         let cloud = config.cloud.as_ref().map(Cloud::new).transpose()?;
         let clock = Clock::new(source, config.clock, clock::highest(&ledger)?);
-        let survey = cloud.clone().map(Survey::new);
+        let per_minute = config.cloud.as_ref().map(|cloud| cloud.operations_per_minute);
+        let survey = cloud.clone().zip(per_minute).map(|(cloud, pace)| Survey::new(cloud, pace));
+        let read_back = config.read_back;
         let worker = match config.cloud.as_ref().zip(cloud) {
             Some((config, cloud)) => {
                 let mut seed = [0; 8];
@@ -177,14 +179,15 @@ impl Appliance {
                     let (ledger, own) = (ledger.clone(), own_certificate);
                     Arc::new(move || fence::permit(&ledger, &own))
                 };
-                let worker =
-                    Worker::new(ledger.clone(), cloud, describe, config.pace(), u64::from_ne_bytes(seed));
+                let pace = Pace { read_back, ..config.pace() };
+                let worker = Worker::new(ledger.clone(), cloud, describe, pace, u64::from_ne_bytes(seed));
                 Some(worker.permitted_by(permission))
             }
             None => None,
         };
         let link = worker.as_ref().map(Worker::link);
         let attempts = worker.as_ref().map(Worker::attempts);
+        let read_back = worker.as_ref().map(Worker::read_back);
         let lookout = Lookout { ledger: ledger.clone(), lines: config.lines.clone(), link };
         let boards = Boards::new(lookout.clone())?;
         let stations = StationCa::open(&state, &this_box.issued_by.box_id, passphrase, now())?;
@@ -196,6 +199,7 @@ impl Appliance {
             claim,
             lines: config.lines.clone(),
             survey,
+            read_back,
             boot_id: Uuid::new_v4(),
             started: now(),
             board: boards.subscribe(),

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use cloud_sync::CloudConfig;
+use cloud_sync::{CloudConfig, ReadBackConfig};
 use keys::{Passphrase, PassphraseError, TokenUri};
 use ledger::StorageConfig;
 use serde::{Deserialize, Deserializer, de};
@@ -56,6 +56,9 @@ pub struct Config {
     /// How the list of revoked certificates is kept.
     #[serde(default)]
     pub crl: CrlConfig,
+    /// How it is seen whether DPS still has what it was told.
+    #[serde(default)]
+    pub read_back: ReadBackConfig,
 }
 
 /// Where line PCs and screens find us.
@@ -243,6 +246,9 @@ impl Config {
         if let Err(what) = config.crl.check() {
             return refuse(what);
         }
+        if let Err(what) = config.read_back.check() {
+            return refuse(what);
+        }
         for (i, line) in config.lines.iter().enumerate() {
             if !is_plain(&line.id, 32) {
                 return refuse(&format!("line id '{}': 1 to 32 letters, digits, '-', '_' and '.'", line.id));
@@ -297,6 +303,7 @@ id = "L1"
         let config = read(GOOD).unwrap();
         assert_eq!(config.profiles[DEFAULT].validity, Validity::default());
         assert!(config.cloud.is_none());
+        assert_eq!(config.read_back, ReadBackConfig::default());
     }
 
     #[test]
@@ -330,6 +337,10 @@ id = "L1"
         check("\"L1\"", "\"L/1\"", "line id 'L/1'");
         check("[ca]", "[crl]\nvalid = \"1m\"\n[ca]", "crl.valid is between");
         check("[ca]", "[crl]\napart = \"6d\"\n[ca]", "crl.apart is at most half");
+        for share in ["-0.1", "0.6", "nan"] {
+            check("[ca]", &format!("[read_back]\nshare = {share}\n[ca]"), "read_back.share is between 0");
+        }
+        check("[ca]", "[read_back]\nevery = \"1ms\"\n[ca]", "read_back.every is at least 1s");
         check("[listen]", "orders = \"always\"\n[listen]", "expected `optional` or `required`");
         check("id = \"L1\"", "id = \"L1\"\n[[line]]\nid = \"L1\"", "is there twice");
     }

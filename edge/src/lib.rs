@@ -18,6 +18,7 @@ mod credentials;
 mod crl;
 mod csr;
 mod der;
+mod drift;
 mod enroll;
 pub mod event;
 mod evidence;

@@ -30,6 +30,7 @@ use crate::{
     ca::{self, CaInstalled},
     clock::{Acceptance, ClockAccepted, ClockView, accept},
     courier::{self, CourierTrusted, Out, Taken},
+    drift::{self, Differences},
     event::Reconciled,
     http::{Shared, Status, clock_view, now, refused, status_now, unreadable},
     order::{self, Closed, OrderOpened, OrderRecord},
@@ -94,6 +95,7 @@ impl Local {
             .route("/status", get(status))
             .route("/checkpoint", post(checkpoint))
             .route("/reconcile", get(compare).post(reconcile))
+            .route("/drift", get(show_drift).post(mend_drift))
             .route("/ca/install", post(install_ca))
             .route("/ca/prove", post(prove_ca))
             .route("/tokens", get(list).post(create))
@@ -167,6 +169,24 @@ async fn reconcile(
     let reconciled = reconcile::reconcile(&floor, actor.clone(), order).await?;
     info!(generation = reconciled.generation, lost = reconciled.lost, actor, "reconciled");
     Ok(Json(reconciled))
+}
+
+/// What the cloud has otherwise than the ledger.
+async fn show_drift(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<Json<Differences>, Problem> {
+    caller.actor()?;
+    drift::reconcile(&floor, None).await.map(Json)
+}
+
+/// The same, and has it told again or held.
+async fn mend_drift(
+    State(floor): State<Shared>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<Json<Differences>, Problem> {
+    let actor = caller.actor()?;
+    drift::reconcile(&floor, Some(actor)).await.map(Json)
 }
 
 /// The clock, and whether it is believed.

@@ -410,6 +410,12 @@ pub(crate) const PROBLEMS: &[Known] = &[
         "See: edge order ls. Open it with: edge order open.",
     ),
     row(
+        "paused",
+        &[409],
+        "Somebody has paused sending, and nothing is asked of the cloud meanwhile.",
+        "Let it go on with: edge queue resume.",
+    ),
+    row(
         "profile-unknown",
         &[422],
         "There is no profile of this name here.",

@@ -7,7 +7,7 @@
 use azure_iot::RegistrationId;
 use clap::ValueEnum;
 use cloud_sync::{
-    CloudEvent, State, Want, Why,
+    CloudEvent, Progress, State, Want, Why,
     books::{self, Books, Pause, Record},
     state::ASKED,
 };
@@ -19,7 +19,7 @@ use tracing::info;
 use web::Problem;
 
 use crate::{
-    EdgeEvent,
+    EdgeEvent, drift,
     http::{Shared, refused, unreadable},
     issuance::id,
     life,
@@ -107,6 +107,9 @@ pub(crate) struct Queue {
     /// That a person wants nothing to be sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) paused: Option<Pause>,
+    /// How far it is with looking whether the cloud still has what it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) read_back: Option<Progress>,
 }
 
 /// Which jobs a person means.
@@ -149,6 +152,7 @@ pub(crate) fn glance(floor: &Shared) -> Result<Queue, Problem> {
         Ok::<_, ReadError>(Queue {
             books: books::balance(&floor.ledger)?,
             paused: books::paused(&floor.ledger)?,
+            read_back: drift::progress(floor),
         })
     };
     read().map_err(|error| unreadable(&error))

@@ -43,14 +43,16 @@ impl EdgeEvent {
                 CloudEvent::Accepted { id, .. }
                 | CloudEvent::Held { id, .. }
                 | CloudEvent::Retried { id, .. }
-                | CloudEvent::Resolved { id, .. },
+                | CloudEvent::Resolved { id, .. }
+                | CloudEvent::Drifted { id, .. },
             ) => Some(id),
             Self::CertificateRevoked(revoked) => Some(&revoked.id),
             Self::Cloud(
                 CloudEvent::LinkChanged { .. }
                 | CloudEvent::Superseded { .. }
                 | CloudEvent::Paused { .. }
-                | CloudEvent::Resumed {},
+                | CloudEvent::Resumed {}
+                | CloudEvent::ReadBack { .. },
             )
             | Self::BoxNamed { .. }
             | Self::Restored(_)
@@ -145,6 +147,22 @@ impl EdgeEvent {
             }
             Self::CertificateRevoked(revoked) => {
                 format!("{} revoked, serial {}", revoked.id, revoked.retired.serial)
+            }
+            Self::Cloud(CloudEvent::Drifted { id, epoch, what, why }) => match why {
+                Some(why) => {
+                    format!(
+                        "{id} differs in the cloud ({}), held, pass {epoch}: {} ({})",
+                        what.code(),
+                        why.detail,
+                        why.code
+                    )
+                }
+                None => format!("{id} differs in the cloud ({}), told again, pass {epoch}", what.code()),
+            },
+            Self::Cloud(CloudEvent::ReadBack { pass, position, tally }) => {
+                let how = position.as_ref().map_or("ended".to_owned(), |id| format!("is at {id}"));
+                let differ: u64 = tally.drift.values().sum();
+                format!("pass {pass} of reading back {how}: {} compared, {differ} differ", tally.compared)
             }
             Self::Cloud(CloudEvent::Paused { reason }) => format!("nothing is sent: {reason}"),
             Self::Cloud(CloudEvent::Resumed {}) => "sending goes on".to_owned(),

@@ -169,7 +169,13 @@ async fn without_a_cloud_somebody_accepts_the_gap_and_says_why() -> Result<()> {
     new.edge(&["reconcile", "--window", &window, "--accept-gap", "plant IT has the line's own list"])?;
     ensure!(issue(&new, &station, "gw-2").await?.0 == 201);
     ensure!(new.edge(&["ledger", "show"])?.contains("gap accepted: plant IT has the line's own list"));
-    ensure!(new.edge(&["reconcile"]).is_err_and(|error| error.to_string().contains("nothing to do")));
+    ensure!(
+        new.edge(&["reconcile"]).is_err_and(|error| error.to_string().contains("no cloud is configured"))
+    );
+    ensure!(
+        new.edge(&["reconcile", "--window", &window])
+            .is_err_and(|error| error.to_string().contains("nothing to do"))
+    );
     daemon.stop()?;
     // A backup goes on with the box that lives on, and is not touched by the one that does not know what is in it.
     ensure!(new.edge(&["backup", backup_dir])?.contains("every one checked"));

@@ -241,12 +241,13 @@ mod tests {
 
     #[test]
     fn nothing_is_called_done_before_the_cloud_has_it() {
-        for standing in [waiting(), None, Some(State::Settled { want: Want::Activate, epoch: 1, at: SAVED })]
+        for standing in
+            [waiting(), None, Some(State::Settled { want: Want::Activate, epoch: 1, at: SAVED, kept: false })]
         {
             let status = status(&request(), standing.as_ref(), Some(&LinkState::Up), SAVED);
             assert_ne!(status.phase, Phase::Done, "{standing:?}");
         }
-        let done = Some(State::Settled { want: Want::Activate, epoch: 2, at: SAVED });
+        let done = Some(State::Settled { want: Want::Activate, epoch: 2, at: SAVED, kept: false });
         check(done, LinkState::Up, (Phase::Done, Turn::You), "Activated");
     }
 

@@ -20,6 +20,7 @@ use crate::{
     event::CloudEvent,
     link::LinkState,
     mind::Pace,
+    readback::ReadBackConfig,
     state::State,
     worker::Permit,
 };
@@ -103,6 +104,8 @@ impl Errands {
             let decision = Decision { events: vec![Happened::Job(Box::new(job))], answer: () };
             commit(&mut ledger, letter.made_at, |_| decision)?;
         }
+        // What the box has told before is not known here.
+        let pace = Pace { read_back: ReadBackConfig::OFF, ..pace };
         let clerk = Clerk::new(Arc::new(describe), pace, seed);
         let done_at = letter.made_at;
         Ok(Self { letter, ids, ledger, clerk, superseded: None, done_at })

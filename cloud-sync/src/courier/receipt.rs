@@ -85,10 +85,11 @@ impl Receipt {
         let mut lines = seal::open(Kind::Receipt, text, trusted)?.into_iter();
         let Some(Line::Receipt(stub)) = lines.next() else { return Err(wrong("there is no stub")) };
         let outcome = |line| match line {
-            // How the courier's link was is no business of the box.
-            Line::Receipt(_) | Line::Outcome(CloudEvent::LinkChanged { .. }) => {
-                Err(wrong("there is a line that is no outcome"))
-            }
+            // How the courier's link was is no business of the box, and what was told before is none of the courier.
+            Line::Receipt(_)
+            | Line::Outcome(
+                CloudEvent::LinkChanged { .. } | CloudEvent::Drifted { .. } | CloudEvent::ReadBack { .. },
+            ) => Err(wrong("there is a line that is no outcome")),
             Line::Outcome(outcome) => Ok(outcome),
         };
         let outcomes = lines.map(outcome).collect::<Result<Vec<_>, _>>()?;
@@ -105,6 +106,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        Drift,
         courier::{
             bundle::tests::bundle,
             seal::tests::{check_every_byte, key},
@@ -150,5 +152,8 @@ mod tests {
         check(vec![stub(), first(&outcomes), second(&outcomes), second(&outcomes)], false);
         check(vec![stub(), stub(), second(&outcomes)], false);
         check(vec![stub(), first(&outcomes), link], false);
+        let (id, epoch, what, why) = ("b".parse().unwrap(), 2, Drift::Missing, None);
+        let drifted = Line::Outcome(CloudEvent::Drifted { id, epoch, what, why });
+        check(vec![stub(), first(&outcomes), drifted], false);
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use aws_lc_rs::digest::{SHA256, digest};
 use azure_iot::enrollment::{IndividualEnrollment, ProvisioningStatus};
 use cloud_sync::{
-    Amendment, Announcement, CloudEvent, Provenance, Work,
+    Amendment, Announcement, CloudEvent, Provenance, ReadBackConfig, Work,
     claim::{ClaimCode, ClaimRecord},
     courier::{Bundle, Errands, Job, Letter, Step},
     fence::Identity,
@@ -78,6 +78,7 @@ impl Office {
             in_flight: 4,
             first_delay: second,
             longest_delay: second,
+            read_back: ReadBackConfig::default(),
         };
         let mut errands = Errands::new(bundle, pace, 7).unwrap();
         for _ in 0..most {

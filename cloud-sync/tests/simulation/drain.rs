@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloud_sync::{Cause, Link, Permit, State, Want, books, mind::Pace};
+use cloud_sync::{Cause, Link, Permit, ReadBackConfig, State, Want, books, mind::Pace};
 use emulator::Weather;
 use ledger::Reads;
 use time::OffsetDateTime;
@@ -16,7 +16,7 @@ use crate::{
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// A unit is issued with a certificate.
-fn issue(id: &str, certificate: usize) -> Happened {
+pub(crate) fn issue(id: &str, certificate: usize) -> Happened {
     let (epoch, want, earlier, generation) = (1, Want::Announce, Vec::new(), 1);
     Happened::Unit(Unit { id: id.parse().unwrap(), epoch, want, certificate, earlier, generation })
 }
@@ -29,6 +29,7 @@ fn backlog(jobs: usize, bad: Option<usize>, per_minute: u32) -> World {
         in_flight: 4,
         first_delay: Duration::from_secs(1),
         longest_delay: Duration::from_secs(300),
+        read_back: ReadBackConfig::default(),
     };
     let mut factory = Party::new(pace, Permit::Anybody, 7);
     for job in 0..jobs {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use azure_iot::enrollment::{AllocationPolicy, ProvisioningStatus};
-use cloud_sync::{Cause, Permit, Want, answer::Call, clerk::Action, mind::Pace};
+use cloud_sync::{Cause, Permit, ReadBackConfig, Want, answer::Call, clerk::Action, mind::Pace};
 use emulator::{
     Fate,
     cloud::{Cloud, http::Request},
@@ -87,6 +87,7 @@ impl Scene {
             in_flight: 1,
             first_delay: Duration::from_secs(1),
             longest_delay: Duration::from_secs(300),
+            read_back: ReadBackConfig::OFF,
         };
         let mut factory = Party::new(pace, Permit::Anybody, 1);
         let mut issued = Issued::nothing();

@@ -6,7 +6,9 @@ use azure_iot::{
     RegistrationId,
     enrollment::{AllocationPolicy, IndividualEnrollment, ProvisioningStatus},
 };
-use cloud_sync::{CloudEvent, Permit, State, Want, Why, books, fence::Identity, mind::Pace, state::ASKED};
+use cloud_sync::{
+    CloudEvent, Permit, ReadBackConfig, State, Want, Why, books, fence::Identity, mind::Pace, state::ASKED,
+};
 use emulator::Weather;
 
 use crate::{
@@ -30,10 +32,14 @@ fn pace(dice: &mut fastrand::Rng) -> Pace {
         in_flight: dice.usize(1..5),
         first_delay: Duration::from_secs(1),
         longest_delay: Duration::from_secs(300),
+        read_back: ReadBackConfig {
+            share: [0.0, 0.05, 0.5][dice.usize(..3)],
+            every: Duration::from_secs([300, 3600][dice.usize(..2)]),
+        },
     }
 }
 
-fn permit(generation: u8) -> Permit {
+pub(crate) fn permit(generation: u8) -> Permit {
     let instance = if generation == 1 { String::new() } else { format!("restore-{generation}") };
     Permit::Box(Identity {
         box_id: BOX.to_owned(),
@@ -185,7 +191,7 @@ fn pass(world: &mut World, unit: usize, want: Want) {
 }
 
 /// Somebody changes a record by hand, in Azure's own portal.
-fn act(record: &mut IndividualEnrollment, enabled: bool) {
+pub(crate) fn act(record: &mut IndividualEnrollment, enabled: bool) {
     record.provisioning_status =
         Some(if enabled { ProvisioningStatus::Enabled } else { ProvisioningStatus::Disabled });
     record.initial_twin = Some(twin());

@@ -59,7 +59,13 @@ enum Command {
     Backup(backup::Backup),
     /// Makes a box of a backup.
     Restore(backup::Restore),
-    /// Compares a restored box with the cloud, and lets it issue and send again.
+    /// Compares the box with the cloud, and has what differs told again or held; lets a restored box go on.
+    ///
+    /// What the cloud has otherwise than the ledger is told again where that is ours to do, and else held for a person; see:
+    /// edge queue ls. Ends with 0 where nothing differs, and with 5 where something does.
+    ///
+    /// A box that was restored from a backup compares which units were announced after it. Without --window it only tells;
+    /// with it, the box goes on.
     Reconcile(reconcile::Reconcile),
     /// Shows what happens, line by line, as it happens.
     Watch(watch::Watch),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
-use cloud_sync::{Want, books::Pause};
+use cloud_sync::{Progress, Want, books::Pause};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
@@ -14,6 +14,7 @@ use super::{
     say,
 };
 use crate::{
+    drift,
     http::{Status, units::time},
     queue::{Changed, Hold, Job, Kind, Part, Pick, Queue as Glance, Reason, Wanted},
 };
@@ -330,5 +331,17 @@ fn summary(glance: &Glance, shown: usize) -> Vec<String> {
     lines.extend(glance.paused.iter().map(|pause| {
         format!("PAUSED since {}: {}; go on with: edge queue resume", time(pause.since), pause.reason)
     }));
+    lines.extend(glance.read_back.iter().map(read_back));
     lines
+}
+
+/// How far it is with looking whether the cloud still has what it was told.
+pub(super) fn read_back(progress: &Progress) -> String {
+    let now = match &progress.position {
+        Some(id) => format!("pass {} at {id}: {}", progress.pass, drift::words(&progress.tally)),
+        None => "between two passes".to_owned(),
+    };
+    let last = progress.last.as_ref();
+    let last = last.map(|ended| format!("   last ended {}: {}", time(ended.at), drift::words(&ended.tally)));
+    format!("read back   {now}{}", last.unwrap_or_default())
 }

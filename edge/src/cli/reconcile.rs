@@ -3,18 +3,21 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Failure, client::Daemon, say};
+use super::{Failure, Output, client::Daemon, say};
 use crate::{
+    drift::{Difference, Differences},
     event::{Reconciled, Window},
+    http::Status,
     reconcile::{Comparison, Order},
 };
 
 /// As many lost units as are named; the journal has them all.
 const NAMED: usize = 20;
 
-/// Compares a restored box with the cloud. Without --window it only tells; with it, it lets the box go on.
+/// Compares the box with the cloud.
 #[derive(Debug, Args)]
 pub(super) struct Reconcile {
     /// The state folder of the daemon.
@@ -27,6 +30,12 @@ pub(super) struct Reconcile {
     /// Goes on without asking the cloud, for this reason.
     #[arg(long, value_name = "REASON", requires = "window")]
     accept_gap: Option<String>,
+    /// Only tells, and changes nothing.
+    #[arg(long, conflicts_with = "window")]
+    dry_run: bool,
+    /// For a person, or for a program.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
 }
 
 fn window(text: &str) -> Result<Window, String> {
@@ -40,8 +49,15 @@ fn window(text: &str) -> Result<Window, String> {
 impl Reconcile {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let daemon = Daemon::of(&self.state)?;
+        if self.window.is_none() && daemon.get::<Status>("/status").await?.fence.is_none() {
+            return self.compare(&daemon).await;
+        }
         if self.accept_gap.is_none() {
-            tell(&daemon.get("/reconcile").await?);
+            let comparison: Comparison = daemon.get("/reconcile").await?;
+            match self.output {
+                Output::Json => say::line(&json!(comparison).to_string()),
+                Output::Text => tell(&comparison),
+            }
         }
         let Some(window) = self.window else {
             say::error(
@@ -54,6 +70,51 @@ impl Reconcile {
         say::line(&format!("reconciled  generation {}; this box issues and sends again", done.generation));
         Ok(())
     }
+
+    /// Compares a box in its ordinary life.
+    async fn compare(&self, daemon: &Daemon) -> Result<(), Failure> {
+        let found: Differences = if self.dry_run {
+            daemon.get("/drift").await?
+        } else {
+            daemon.post("/drift", &json!({})).await?
+        };
+        match self.output {
+            Output::Json => say::line(&json!(found).to_string()),
+            Output::Text => differences(&found, self.dry_run).iter().for_each(|line| say::line(line)),
+        }
+        let differ = found.differ.len() + found.phantoms.len() + found.not_looked_at;
+        if differ == 0 {
+            return Ok(());
+        }
+        Err(Failure::refused(409, format!("the cloud and the ledger differ in {differ}")))
+    }
+}
+
+/// What the cloud has otherwise, in lines.
+fn differences(found: &Differences, dry_run: bool) -> Vec<String> {
+    let mut lines = vec![
+        format!("cloud       has {} enrollments of this box", found.enrollments),
+        format!("compared    {} units that are settled", found.compared),
+    ];
+    lines.extend(found.differ.iter().map(|Difference { id, what, why }| {
+        let then = match (why, dry_run) {
+            (Some(why), true) => format!("would be held ({}): {}", why.code, why.detail),
+            (Some(why), false) => format!("held ({}): {}; see: edge queue show {id}", why.code, why.detail),
+            (None, true) => "would be told again".to_owned(),
+            (None, false) => "is told again".to_owned(),
+        };
+        format!("differs     {id}  {}: {then}", what.code())
+    }));
+    lines.extend(found.phantoms.iter().map(|phantom| {
+        format!(
+            "phantom     {}  says frame {} of this box, which does not know it: {}",
+            phantom.id, phantom.seq, phantom.sha256
+        )
+    }));
+    if found.not_looked_at > 0 {
+        lines.push(format!("            {} more may differ; run it again", found.not_looked_at));
+    }
+    lines
 }
 
 fn tell(comparison: &Comparison) {

@@ -50,6 +50,7 @@ fn text(status: &Status) -> Vec<String> {
         ),
         format!("CA       {days} days left"),
     ];
+    lines.extend(status.read_back.iter().map(super::queue::read_back));
     lines.extend(super::clock::text(&status.clock));
     lines.extend(status.fence.iter().map(|fence| format!("FENCED   {fence}")));
     for line in &status.board.lines {

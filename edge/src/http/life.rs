@@ -138,7 +138,7 @@ pub(super) async fn events(
 
 /// What an event says to whoever may read units: certificates are elsewhere, and the claim is nobody's business.
 fn tell(event: &EdgeEvent) -> (&'static str, Value) {
-    use cloud_sync::CloudEvent::{Accepted, Held, Resolved};
+    use cloud_sync::CloudEvent::{Accepted, Drifted, Held, Resolved};
     match event {
         EdgeEvent::UnitIssued(unit) => {
             let mut details = json!({
@@ -171,6 +171,13 @@ fn tell(event: &EdgeEvent) -> (&'static str, Value) {
         EdgeEvent::CertificateRevoked(revoked) => {
             let Retired { epoch, serial, sha256, .. } = &revoked.retired;
             ("revoked", json!({ "epoch": epoch, "serial": serial, "sha256": sha256 }))
+        }
+        EdgeEvent::Cloud(Drifted { epoch, what, why, .. }) => {
+            let mut details = json!({ "epoch": epoch, "what": what });
+            if let Some(why) = why {
+                details["why"] = json!(why);
+            }
+            ("drifted", details)
         }
         // None of them is about a unit.
         _ => ("other", Value::Null),

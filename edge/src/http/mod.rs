@@ -27,7 +27,7 @@ use axum::{
     middleware::from_fn_with_state,
     routing::{MethodFilter, on},
 };
-use cloud_sync::{Attempts, Survey};
+use cloud_sync::{Attempts, Progress, Survey};
 use ledger::{CommitError, Ledger, ReadError, Unavailable};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -64,6 +64,8 @@ pub(crate) struct Floor {
     pub(crate) lines: Vec<LineConfig>,
     /// Asks the cloud what it knows of this box; `None` where no cloud is configured.
     pub(crate) survey: Option<Survey>,
+    /// How far it is with looking whether the cloud still has what it was told.
+    pub(crate) read_back: Option<watch::Receiver<Option<Progress>>>,
     pub(crate) boot_id: Uuid,
     pub(crate) started: OffsetDateTime,
     pub(crate) board: watch::Receiver<Arc<Board>>,

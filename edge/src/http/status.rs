@@ -1,13 +1,14 @@
 //! The appliance at a glance: for `edge status`, and for whoever asks.
 
 use axum::extract::State;
+use cloud_sync::Progress;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use web::{Json, Problem};
 
-use super::{Shared, now, unreadable};
-use crate::{board::Board, clock::ClockView, fence};
+use super::{Shared, now, openapi::ReadBackView, unreadable};
+use crate::{board::Board, clock::ClockView, drift, fence};
 
 /// The appliance at a glance.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -31,6 +32,10 @@ pub(crate) struct Status {
     /// Whether the books of the sync balance.
     pub(crate) books_balance: bool,
     pub(crate) clock: ClockView,
+    /// How far it is with looking whether the cloud still has what it was told; absent where nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ReadBackView, required = false)]
+    pub(crate) read_back: Option<Progress>,
     #[serde(flatten)]
     pub(crate) board: Board,
 }
@@ -66,6 +71,7 @@ pub(crate) fn status_now(floor: &Shared) -> Result<Status, Problem> {
         issuing_ca_ends: floor.issuing.current().issuer.not_after(),
         books_balance: board.cloud.books.balance(),
         clock: clock_view(floor),
+        read_back: drift::progress(floor),
         board,
     })
 }

@@ -221,7 +221,8 @@ pub(crate) fn told(changes: &mut Changes<'_>, at: &Applied<'_>, event: &CloudEve
     let (CloudEvent::Accepted { id, epoch }
     | CloudEvent::Held { id, epoch, .. }
     | CloudEvent::Retried { id, epoch }
-    | CloudEvent::Resolved { id, epoch, .. }) = event
+    | CloudEvent::Resolved { id, epoch, .. }
+    | CloudEvent::Drifted { id, epoch, .. }) = event
     else {
         return;
     };

@@ -266,7 +266,8 @@ mod tests {
 
     #[test]
     fn a_reply_is_lost_only_until_the_cloud_has_heard() {
-        let settled = State::Settled { want: Want::Announce, epoch: 1, at: OffsetDateTime::UNIX_EPOCH };
+        let settled =
+            State::Settled { want: Want::Announce, epoch: 1, at: OffsetDateTime::UNIX_EPOCH, kept: false };
         for standing in [Some(settled), None] {
             let told = Known { standing, ..known(Some(unit(1, "k1", false))) };
             check(told.clone(), Why::ReplyLost, None, 1, "TooLate");

@@ -2,6 +2,8 @@
 //! schemathesis, which compares every answer with them (`journeys/tests/schemathesis.rs`).
 #![expect(dead_code, reason = "described, never built")]
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -254,4 +256,41 @@ pub(crate) struct BooksView {
     waiting: i64,
     held: i64,
     superseded: i64,
+}
+
+/// How far it is with looking whether the cloud still has what it was told.
+#[derive(ToSchema)]
+pub(in crate::http) struct ReadBackView {
+    /// The number of the pass that is under way, or of the last one; 0 before the first.
+    pass: u64,
+    /// The last unit that was looked at; absent between two passes.
+    #[schema(required = false)]
+    position: Option<String>,
+    /// Units that this pass has compared.
+    compared: u64,
+    /// Units whose enrollment DPS would not show.
+    #[schema(required = false)]
+    unread: Option<u64>,
+    /// How many of those that were compared differed, by kind: `missing`, `other-certificate`, `former-certificate`,
+    /// `tombstone`, `revived`.
+    #[schema(required = false)]
+    drift: Option<BTreeMap<String, u64>>,
+    /// The last pass that ended.
+    #[schema(required = false)]
+    last: Option<EndedView>,
+}
+
+/// What a pass has shown that ended.
+#[derive(ToSchema)]
+struct EndedView {
+    /// Units that it has compared.
+    compared: u64,
+    /// Units whose enrollment DPS would not show.
+    #[schema(required = false)]
+    unread: Option<u64>,
+    /// How many of those that were compared differed, by kind.
+    #[schema(required = false)]
+    drift: Option<BTreeMap<String, u64>>,
+    /// When it ended.
+    at: OffsetDateTime,
 }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 pub(crate) use bodies::BooksView;
+pub(in crate::http) use bodies::ReadBackView;
 use bodies::{JobBody, ProblemBody, ResolvedBody, UnitBody, UnitHistory, UnitList};
 use operations::{Codes, Operation, operations};
 
