@@ -15,10 +15,10 @@ mod seeds;
 mod wire;
 mod world;
 
-/// How many of `full` are tried: all of them in an optimised build, as `cargo xtask test` makes one, and a tenth in any
-/// other, where each takes ten times as long.
+/// How many of `full` are tried: all of them in an optimised build, as `cargo xtask test` makes one, and a hundredth in
+/// any other, where each takes ten times as long.
 const fn share(full: u64) -> u64 {
-    if cfg!(debug_assertions) { full / 10 } else { full }
+    if cfg!(debug_assertions) { full / 100 } else { full }
 }
 
 /// Runs `check` for every number below `count`, on all cores; the first failure ends the test, and names its number.
