@@ -62,7 +62,7 @@ pub struct Pause {
 /// How many jobs there are, and what became of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Books {
-    /// Ever wanted.
+    /// Ever wanted; what was told and has drifted counts once more.
     pub enqueued: i64,
     /// Told, and accepted; or left as the cloud has it, by a person's decision.
     pub settled: i64,
@@ -142,8 +142,10 @@ fn step(changes: &mut Changes<'_>, at: &Applied<'_>, id: &RegistrationId, happen
     }
     let before: Option<Record> = changes.get(&key);
     let wanted = matches!(happening, Happening::Wanted { .. });
+    // What has drifted is to be told, or decided, once more: it stays told, and begins anew.
+    let begins = wanted || matches!(happening, Happening::Drifted { .. });
     let Ok(state) = after(before.as_ref().map(|record| &record.state), happening, at.at) else { return };
-    if wanted {
+    if begins {
         changes.add(ENQUEUED, 1);
     }
     if let Some(before) = &before {
@@ -167,9 +169,7 @@ fn leave(changes: &mut Changes<'_>, id: &RegistrationId, before: &Record, supers
             changes.remove(&held_key(id));
             changes.add(HELD, -1);
         }
-        // What was told stays told, whatever is wanted next; only what has drifted is taken back.
-        State::Settled { .. } if superseded => return,
-        State::Settled { .. } => changes.add(SETTLED, -1),
+        State::Settled { .. } => return,
     }
     if superseded {
         changes.add(SUPERSEDED, 1);

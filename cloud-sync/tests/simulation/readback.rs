@@ -21,7 +21,7 @@ use crate::{
     orders::register,
     party::Party,
     plant::{PASSES, UNITS, certificate, describe, id, name},
-    seeds::{act, permit},
+    seeds::{act, pass, permit},
     share,
     wire::{moment, request},
     world::{Tally, Who, World},
@@ -259,15 +259,6 @@ fn unit(passes: &[Want]) -> World {
         told(&mut world);
     }
     world
-}
-
-fn pass(world: &mut World, unit: usize, want: Want) {
-    let Some(event) = world.issued.pass(unit, want) else { return };
-    let now = world.now;
-    let factory = world.party(Who::Factory);
-    factory.happens(now, event.clone());
-    let seq = factory.ledger.seq();
-    world.issued.note(unit, &event, seq);
 }
 
 /// What somebody does to a record who should leave it alone.

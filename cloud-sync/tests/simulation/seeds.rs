@@ -181,7 +181,8 @@ fn pause(world: &mut World) {
 type Backup =
     (ledger::Memory<Happened>, std::collections::BTreeMap<usize, (crate::plant::Unit, ledger::Seq)>);
 
-fn pass(world: &mut World, unit: usize, want: Want) {
+/// A unit is issued, reworked or scrapped, if it can be.
+pub(crate) fn pass(world: &mut World, unit: usize, want: Want) {
     let Some(event) = world.issued.pass(unit, want) else { return };
     let now = world.now;
     let factory = world.party(Who::Factory);

@@ -64,7 +64,11 @@ fn queue(page: &mut Page, floor: &Shared, now: OffsetDateTime) -> Result<(), Rea
         age,
     );
     for (name, help, count) in [
-        ("edge_queue_enqueued_total", "Jobs that there ever were.", books.enqueued),
+        (
+            "edge_queue_enqueued_total",
+            "Jobs that there ever were; what was told and has drifted counts once more.",
+            books.enqueued,
+        ),
         ("edge_queue_completed_total", "Jobs that the cloud has accepted.", books.settled),
         (
             "edge_queue_dropped_total",
