@@ -10,12 +10,12 @@ use azure_iot::{
     RegistrationId,
     enrollment::{AllocationPolicy, IndividualEnrollment, ProvisioningStatus},
 };
-use serde_json::json;
 
 use crate::{
     answer::{Answer, Call, Trouble},
     claim::ClaimRecord,
     conversation::Conversation,
+    enrollment::is_scrapped,
     rewrite::{Ask, Rewrite, unread},
     work::{Activation, Outcome},
 };
@@ -70,7 +70,7 @@ impl Conversation for Activating {
 /// Checks what was found, and turns it into what shall be there. Every field that is not ours is kept.
 fn prepare(activation: &Activation, found: IndividualEnrollment) -> Result<IndividualEnrollment, Outcome> {
     let information = found.optional_device_information.clone().unwrap_or_default();
-    if information.pointer("/edge/scrapped") == Some(&json!(true)) {
+    if is_scrapped(&found) {
         return Err(Outcome::stopped("scrapped", "the factory has scrapped this unit"));
     }
     let claim =

@@ -18,7 +18,6 @@
 use azure_iot::{
     RegistrationId,
     enrollment::{Attestation, IndividualEnrollment, ProvisioningStatus},
-    registration::RegistrationStatus,
 };
 use serde_json::{Value, json};
 
@@ -26,6 +25,7 @@ use crate::{
     announce::{generation, record},
     answer::{Answer, Call, Trouble},
     conversation::Conversation,
+    enrollment::{is_disabled, is_scrapped, is_unassigned, secondary},
     rewrite::{Ask, Rewrite, unread},
     state::CHANGED,
     work::{Amendment, Outcome},
@@ -151,8 +151,7 @@ fn prepare(
 ) -> Result<IndividualEnrollment, Outcome> {
     let unit = &amendment.unit;
     let information = found.optional_device_information.clone().unwrap_or_default();
-    let scrapped = information.pointer("/edge/scrapped") == Some(&json!(true));
-    let disabled = found.provisioning_status == Some(ProvisioningStatus::Disabled);
+    let (scrapped, disabled) = (is_scrapped(&found), is_disabled(&found));
     let carries =
         |thumbprint: &str| found.thumbprint().is_some_and(|carried| carried.eq_ignore_ascii_case(thumbprint));
     let current = carries(&unit.thumbprint);
@@ -210,25 +209,19 @@ fn ours_alone(found: &IndividualEnrollment, ours: bool) -> Result<(), (&'static 
         let why = format!("DPS has a certificate for this id that is not of this unit ({theirs})");
         return Err(("conflict", why));
     }
-    if has_secondary(found) {
+    if secondary(found).is_some() {
         return Err(("conflict", "somebody has added a secondary certificate to the enrollment".to_owned()));
     }
-    if found.provisioning_status != Some(ProvisioningStatus::Disabled) {
+    if !is_disabled(found) {
         return Err((
             "activated",
             "the device was activated, so its record is not ours alone any more".to_owned(),
         ));
     }
-    let status = found.registration_state.as_ref().and_then(|state| state.status);
-    if status != Some(RegistrationStatus::Unassigned) {
+    if !is_unassigned(found) {
         return Err(("assigned", "the device has registered already, and may live at a hub".to_owned()));
     }
     Ok(())
-}
-
-fn has_secondary(found: &IndividualEnrollment) -> bool {
-    let x509 = found.attestation.x509.as_ref();
-    x509.and_then(|x509| x509.client_certificates.as_ref()).is_some_and(|found| found.secondary.is_some())
 }
 
 fn rejected(answer: &Answer) -> Outcome {

@@ -109,18 +109,10 @@ pub fn want(changes: &mut Changes<'_>, at: &Applied<'_>, id: &RegistrationId, wa
 
 /// Applies what a worker wrote.
 pub fn record(changes: &mut Changes<'_>, at: &Applied<'_>, event: &CloudEvent) {
+    if let Some((id, happening)) = event.happening() {
+        step(changes, at, id, happening);
+    }
     match event {
-        CloudEvent::Accepted { id, epoch } => step(changes, at, id, Happening::Accepted { epoch: *epoch }),
-        CloudEvent::Held { id, epoch, why } => {
-            step(changes, at, id, Happening::Stopped { epoch: *epoch, why: why.clone() });
-        }
-        CloudEvent::Retried { id, epoch } => step(changes, at, id, Happening::Retried { epoch: *epoch }),
-        CloudEvent::Resolved { id, epoch, resolution, .. } => {
-            step(changes, at, id, Happening::Resolved { epoch: *epoch, resolution: resolution.clone() });
-        }
-        CloudEvent::Drifted { id, epoch, why, .. } => {
-            step(changes, at, id, Happening::Drifted { epoch: *epoch, why: why.clone() });
-        }
         CloudEvent::ReadBack { pass, position, tally } => {
             readback::noted(changes, at, *pass, position.as_ref(), tally);
         }
@@ -128,9 +120,15 @@ pub fn record(changes: &mut Changes<'_>, at: &Applied<'_>, event: &CloudEvent) {
             changes.put(PAUSED, &Pause { reason: reason.clone(), since: at.at });
         }
         CloudEvent::Resumed {} => changes.remove(PAUSED),
+        CloudEvent::LinkChanged { to } => changes.put(LINK, &LinkRecord { state: to.clone(), since: at.at }),
         // What follows from it is the program's business.
         CloudEvent::Superseded { .. } => {}
-        CloudEvent::LinkChanged { to } => changes.put(LINK, &LinkRecord { state: to.clone(), since: at.at }),
+        // They are about a unit.
+        CloudEvent::Accepted { .. }
+        | CloudEvent::Held { .. }
+        | CloudEvent::Retried { .. }
+        | CloudEvent::Resolved { .. }
+        | CloudEvent::Drifted { .. } => {}
     }
 }
 

@@ -28,7 +28,7 @@ use crate::{
     mind::{Blame, Mind, Next, Pace},
     readback::{Progress, Turn, Walk},
     round::{Ended, Round, rounds},
-    state::{Happening, Why, after},
+    state::{Why, after},
     work::Outcome,
     worker::{Describe, Permit},
 };
@@ -469,24 +469,7 @@ pub fn fitting<E: From<CloudEvent>>(
     at: OffsetDateTime,
 ) -> Decision<E, ()> {
     let fits = |event: &CloudEvent| {
-        let (id, happening) = match event {
-            CloudEvent::Accepted { id, epoch } => (id, Happening::Accepted { epoch: *epoch }),
-            CloudEvent::Held { id, epoch, why } => {
-                (id, Happening::Stopped { epoch: *epoch, why: Why::clone(why) })
-            }
-            CloudEvent::Retried { id, epoch } => (id, Happening::Retried { epoch: *epoch }),
-            CloudEvent::Resolved { id, epoch, resolution, .. } => {
-                (id, Happening::Resolved { epoch: *epoch, resolution: resolution.clone() })
-            }
-            CloudEvent::Drifted { id, epoch, why, .. } => {
-                (id, Happening::Drifted { epoch: *epoch, why: why.clone() })
-            }
-            CloudEvent::LinkChanged { .. }
-            | CloudEvent::Superseded { .. }
-            | CloudEvent::Paused { .. }
-            | CloudEvent::Resumed {}
-            | CloudEvent::ReadBack { .. } => return true,
-        };
+        let Some((id, happening)) = event.happening() else { return true };
         after(books::standing(view, id).map(|record| record.state).as_ref(), happening, at).is_ok()
     };
     Decision { events: events.into_iter().filter(fits).map(E::from).collect(), answer: () }

@@ -12,15 +12,12 @@
 //! the first time, with all its guards. What somebody has deleted is not made again without a person.
 //! Whether a record that carries the unit's certificate is enabled, its twin and its hubs are the portal's, and no drift.
 
-use azure_iot::{
-    enrollment::{IndividualEnrollment, ProvisioningStatus},
-    registration::RegistrationStatus,
-};
+use azure_iot::enrollment::IndividualEnrollment;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::{
     announce::generation,
+    enrollment::{is_disabled, is_scrapped, is_unassigned},
     state::{Want, Why},
     work::{Amendment, Work},
 };
@@ -110,9 +107,7 @@ pub fn compare(told: &Told, own: u8, found: Option<&IndividualEnrollment>) -> Se
     if let Some(generation) = generation(unit, found).filter(|seen| *seen > own) {
         return Seen::Later { generation };
     }
-    let information = found.optional_device_information.as_ref();
-    let scrapped = information.and_then(|found| found.pointer("/edge/scrapped")) == Some(&Value::Bool(true));
-    let disabled = found.provisioning_status == Some(ProvisioningStatus::Disabled);
+    let (scrapped, disabled) = (is_scrapped(found), is_disabled(found));
     // With any certificate: a person may have had somebody else's record withdrawn.
     if *want == Want::Withdraw && scrapped && disabled {
         return Seen::Same;
@@ -138,8 +133,7 @@ pub fn compare(told: &Told, own: u8, found: Option<&IndividualEnrollment>) -> Se
     if !disabled {
         return held(what, "activated", format!("{now}, and it is enabled"));
     }
-    let status = found.registration_state.as_ref().and_then(|state| state.status);
-    if status != Some(RegistrationStatus::Unassigned) {
+    if !is_unassigned(found) {
         return held(what, "assigned", format!("{now}, and the device has registered with it"));
     }
     Seen::Drifted { what, why: None }

@@ -7,7 +7,7 @@ use crate::{
     drift::Drift,
     link::LinkState,
     readback::Tally,
-    state::{Resolution, Why},
+    state::{Happening, Resolution, Why},
 };
 
 /// Something that the cloud, or the way to it, has done. Part of a program's event as `cloud`.
@@ -87,4 +87,32 @@ pub enum CloudEvent {
         /// What the pass has shown.
         tally: Tally,
     },
+}
+
+impl CloudEvent {
+    /// The unit that it is about.
+    #[must_use]
+    pub fn unit(&self) -> Option<&RegistrationId> {
+        self.happening().map(|(id, _)| id)
+    }
+
+    /// What it does to the standing of a unit; `None` for what is about none.
+    pub(crate) fn happening(&self) -> Option<(&RegistrationId, Happening)> {
+        Some(match self {
+            Self::Accepted { id, epoch } => (id, Happening::Accepted { epoch: *epoch }),
+            Self::Held { id, epoch, why } => (id, Happening::Stopped { epoch: *epoch, why: why.clone() }),
+            Self::Retried { id, epoch } => (id, Happening::Retried { epoch: *epoch }),
+            Self::Resolved { id, epoch, resolution, .. } => {
+                (id, Happening::Resolved { epoch: *epoch, resolution: resolution.clone() })
+            }
+            Self::Drifted { id, epoch, why, .. } => {
+                (id, Happening::Drifted { epoch: *epoch, why: why.clone() })
+            }
+            Self::LinkChanged { .. }
+            | Self::Superseded { .. }
+            | Self::Paused { .. }
+            | Self::Resumed {}
+            | Self::ReadBack { .. } => return None,
+        })
+    }
 }

@@ -25,6 +25,7 @@ pub mod conversation;
 pub mod courier;
 mod delays;
 pub mod drift;
+mod enrollment;
 mod event;
 pub mod fence;
 pub mod link;

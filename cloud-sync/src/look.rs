@@ -6,12 +6,13 @@ use azure_iot::{
     registration::RegistrationStatus,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     announce::path,
     answer::{Answer, Call, Method, Trouble},
     cause::Cause,
+    enrollment::{is_scrapped, secondary},
 };
 
 /// A record of DPS.
@@ -65,11 +66,7 @@ impl Found {
     /// What `record` says.
     #[must_use]
     pub fn of(record: &IndividualEnrollment) -> Self {
-        let x509 = record.attestation.x509.as_ref();
-        let secondary = x509
-            .and_then(|x509| x509.client_certificates.as_ref())
-            .and_then(|certificates| certificates.secondary.as_ref())
-            .and_then(|secondary| secondary.info.as_ref());
+        let secondary = secondary(record).and_then(|secondary| secondary.info.as_ref());
         let registration = record.registration_state.as_ref();
         let edge =
             record.optional_device_information.as_ref().and_then(|information| information.get("edge"));
@@ -83,7 +80,7 @@ impl Found {
             etag: record.etag.clone(),
             last_updated: record.last_updated_date_time_utc.clone(),
             announced_by: edge.and_then(announcer),
-            scrapped: edge.and_then(|edge| edge.get("scrapped")) == Some(&json!(true)),
+            scrapped: is_scrapped(record),
         }
     }
 
@@ -130,6 +127,8 @@ pub(crate) fn hear(answer: &Answer) -> Result<Option<IndividualEnrollment>, Trou
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn answer(status: u16, body: &Value) -> Answer {

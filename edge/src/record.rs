@@ -39,22 +39,9 @@ impl EdgeEvent {
         match self {
             Self::UnitIssued(unit) => Some(&unit.id),
             Self::UnitScrapped(unit) => Some(&unit.id),
-            Self::Cloud(
-                CloudEvent::Accepted { id, .. }
-                | CloudEvent::Held { id, .. }
-                | CloudEvent::Retried { id, .. }
-                | CloudEvent::Resolved { id, .. }
-                | CloudEvent::Drifted { id, .. },
-            ) => Some(id),
+            Self::Cloud(event) => event.unit(),
             Self::CertificateRevoked(revoked) => Some(&revoked.id),
-            Self::Cloud(
-                CloudEvent::LinkChanged { .. }
-                | CloudEvent::Superseded { .. }
-                | CloudEvent::Paused { .. }
-                | CloudEvent::Resumed {}
-                | CloudEvent::ReadBack { .. },
-            )
-            | Self::BoxNamed { .. }
+            Self::BoxNamed { .. }
             | Self::Restored(_)
             | Self::UnitsLost { .. }
             | Self::Reconciled(_)

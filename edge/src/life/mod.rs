@@ -218,16 +218,9 @@ pub(crate) fn revoked(changes: &mut Changes<'_>, at: &Applied<'_>, event: &Certi
 
 /// Applies what the cloud said about a unit, or a person about its job.
 pub(crate) fn told(changes: &mut Changes<'_>, at: &Applied<'_>, event: &CloudEvent) {
-    let (CloudEvent::Accepted { id, epoch }
-    | CloudEvent::Held { id, epoch, .. }
-    | CloudEvent::Retried { id, epoch }
-    | CloudEvent::Resolved { id, epoch, .. }
-    | CloudEvent::Drifted { id, epoch, .. }) = event
-    else {
-        return;
-    };
+    let Some(id) = event.unit() else { return };
     history::note(changes, at, id);
-    if matches!(event, CloudEvent::Accepted { .. })
+    if let CloudEvent::Accepted { epoch, .. } = event
         && let Some(found) = changes.get::<Retiring>(&retiring(id))
         && found.epoch == *epoch
     {
