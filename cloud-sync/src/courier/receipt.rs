@@ -85,12 +85,13 @@ impl Receipt {
         let mut lines = seal::open(Kind::Receipt, text, trusted)?.into_iter();
         let Some(Line::Receipt(stub)) = lines.next() else { return Err(wrong("there is no stub")) };
         let outcome = |line| match line {
-            // How the courier's link was is no business of the box, and what was told before is none of the courier.
-            Line::Receipt(_)
-            | Line::Outcome(
-                CloudEvent::LinkChanged { .. } | CloudEvent::Drifted { .. } | CloudEvent::ReadBack { .. },
-            ) => Err(wrong("there is a line that is no outcome")),
-            Line::Outcome(outcome) => Ok(outcome),
+            // A courier tells what came of jobs: it decides nothing, and what else happens is no business of the box.
+            Line::Outcome(
+                outcome @ (CloudEvent::Accepted { .. }
+                | CloudEvent::Held { .. }
+                | CloudEvent::Superseded { .. }),
+            ) => Ok(outcome),
+            Line::Receipt(_) | Line::Outcome(_) => Err(wrong("there is a line that is no outcome")),
         };
         let outcomes = lines.map(outcome).collect::<Result<Vec<_>, _>>()?;
         if outcomes.len() != stub.outcomes {
@@ -112,7 +113,7 @@ mod tests {
             seal::tests::{check_every_byte, key},
         },
         link::LinkState,
-        state::Why,
+        state::{Resolution, Why},
     };
 
     const DONE: OffsetDateTime = datetime!(2026-11-29 9:00 UTC);
@@ -155,5 +156,11 @@ mod tests {
         let (id, epoch, what, why) = ("b".parse().unwrap(), 2, Drift::Missing, None);
         let drifted = Line::Outcome(CloudEvent::Drifted { id, epoch, what, why });
         check(vec![stub(), first(&outcomes), drifted], false);
+        let (id, resolution) = ("b".parse().unwrap(), Resolution::KeepCloud { sha256: None });
+        let decided = CloudEvent::Resolved { id, epoch: 2, resolution, reason: "the courier says so".into() };
+        let retried = CloudEvent::Retried { id: "b".parse().unwrap(), epoch: 2 };
+        for no_outcome in [decided, retried, CloudEvent::Resumed {}] {
+            check(vec![stub(), first(&outcomes), Line::Outcome(no_outcome)], false);
+        }
     }
 }
