@@ -96,7 +96,7 @@ pub(crate) async fn reconcile(floor: &Shared, actor: Option<String>) -> Result<D
     let mut list = List::new(&floor.ledger, &this_box);
     let mut failed = None;
     let take = |record| failed = failed.take().or(list.take(record).err());
-    survey.each(now(), take).await.map_err(unreachable)?;
+    survey.each(now(), take).await.map_err(|trouble| unreachable(&trouble, ""))?;
     failed.map_or(Ok(()), Err).map_err(|error| unreadable(&error))?;
     list.note_missing().await.map_err(|error| unreadable(&error))?;
     let List { mut differences, mut suspects, .. } = list;
@@ -109,7 +109,7 @@ pub(crate) async fn reconcile(floor: &Shared, actor: Option<String>) -> Result<D
         let told = told(&floor.ledger, &id).map_err(|error| unreadable(&error))?;
         let Some((record, told)) = told else { continue };
         beat.tick().await;
-        let found = survey.record(&id, now()).await.map_err(unreachable)?;
+        let found = survey.record(&id, now()).await.map_err(|trouble| unreachable(&trouble, ""))?;
         match compare(&told, this_box.generation, found.as_ref()) {
             Seen::Same => {}
             Seen::Drifted { what, why } => looked.push((Difference { id, what, why }, record)),
@@ -249,9 +249,10 @@ async fn superseded(floor: &Shared, actor: Option<String>, generation: u8) -> Pr
     Fence::Superseded { generation, at }.problem()
 }
 
-fn unreachable(trouble: Trouble) -> Problem {
+/// That the cloud cannot be asked, and why; `else_do` is what else there is than to try again.
+pub(crate) fn unreachable(trouble: &Trouble, else_do: &str) -> Problem {
     let detail = format!(
-        "the cloud cannot be asked: {} ({}); try again when it can",
+        "the cloud cannot be asked: {} ({}); try again when it can{else_do}",
         trouble.cause.words(),
         trouble.detail
     );

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use web::Problem;
 
 use crate::{
-    EdgeEvent,
+    EdgeEvent, drift,
     event::{LostUnit, Reconciled, Window},
     fence::{self, Fence},
     http::{Shared, now, refused, unreadable},
@@ -66,13 +66,10 @@ pub(crate) async fn compare(floor: &Shared) -> Result<Comparison, Problem> {
     };
     let this_box: index::BoxRecord = this_box(floor)?;
     let found = survey.of(&this_box.issued_by.box_id, now()).await.map_err(|trouble| {
-        let detail = format!(
-            "the cloud cannot be asked: {} ({}); try again when it can, or accept the gap: \
-             edge reconcile --accept-gap REASON --window FROM/UNTIL",
-            trouble.cause.words(),
-            trouble.detail
-        );
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "cloud-unreachable", detail)
+        drift::unreachable(
+            &trouble,
+            ", or accept the gap: edge reconcile --accept-gap REASON --window FROM/UNTIL",
+        )
     })?;
     let generation = found.iter().map(|found| found.provenance.generation).max().unwrap_or(0);
     let enrollments = found.len();

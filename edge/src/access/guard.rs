@@ -79,21 +79,24 @@ pub(crate) async fn guard(
     let says_nothing = leaf.is_none() && !request.headers().contains_key(header::AUTHORIZATION);
     let passed = match route.access {
         Access::Public => Ok(()),
-        Access::Roles(_) => identify(&floor, &request, route.face, leaf).and_then(|principal| {
-            may(route.access, &principal, &request)?;
-            match principal.known_by {
-                KnownBy::Token => floor.usage.note(&principal.name, floor.clock.latest()),
-                KnownBy::Certificate => floor.usage.note_station(&principal.name, floor.clock.latest()),
-            }
-            request.extensions_mut().insert(principal);
-            Ok(())
-        }),
+        Access::Roles(_) => {
+            let now = floor.clock.latest();
+            identify(&floor, &request, route.face, leaf, now).and_then(|principal| {
+                may(route.access, &principal, &request)?;
+                match principal.known_by {
+                    KnownBy::Token => floor.usage.note(&principal.name, now),
+                    KnownBy::Certificate => floor.usage.note_station(&principal.name, now),
+                }
+                request.extensions_mut().insert(principal);
+                Ok(())
+            })
+        }
         Access::Unit => match leaf {
             Some(leaf) => unit_of(&floor, leaf, floor.clock.latest()).map(|unit| {
                 request.extensions_mut().insert(unit);
             }),
             // Whoever is known and is no unit hears that, and not that it is unknown.
-            None => identify(&floor, &request, route.face, None)
+            None => identify(&floor, &request, route.face, None, floor.clock.latest())
                 .and_then(|principal| may(route.access, &principal, &request)),
         },
     };
@@ -139,9 +142,9 @@ fn identify(
     request: &Request<Body>,
     face: Face,
     leaf: Option<&CertificateDer<'static>>,
+    now: OffsetDateTime,
 ) -> Result<Principal, Problem> {
     let safe = matches!(*request.method(), Method::GET | Method::HEAD);
-    let now = floor.clock.latest();
     match (presented(request.headers(), safe, face.takes_basic()), leaf) {
         (Some(token), _) => by_token(&floor.ledger, &token, now),
         (None, Some(leaf)) if face.takes_certificates() => by_certificate(&floor.ledger, leaf, now),
