@@ -230,7 +230,8 @@ impl Appliance {
             tls: tls.clone(),
             clock: now,
         };
-        let server = Server::bind(config.listen.address, Some(tls), http::router(floor.clone()), limits)?;
+        let router = http::router(floor.clone());
+        let server = Server::bind(config.listen.address, Some(tls), router, limits)?.for_browsers();
         Ok(Self { server, local, boards, crls, worker, renewal, ledger, floor })
     }
 

@@ -103,7 +103,7 @@ impl Portal {
         let link = worker.as_ref().map(Worker::link);
         let listen = config.listen.address;
         let (router, limits) = http::router(ledger.clone(), link, seal, &config)?;
-        let server = Server::bind(listen, Some(tls), router, limits)?;
+        let server = Server::bind(listen, Some(tls), router, limits)?.for_browsers();
         Ok(Self { server, worker, ledger, _folder: folder })
     }
 

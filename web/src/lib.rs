@@ -6,6 +6,7 @@
 mod connections;
 mod headers;
 mod json;
+mod limited;
 mod limits;
 mod peer;
 mod problem;
@@ -14,7 +15,6 @@ mod tls;
 mod unread;
 
 pub use crate::{
-    headers::security_headers,
     json::{Json, Object},
     limits::Limits,
     peer::Peer,

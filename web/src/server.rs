@@ -5,22 +5,21 @@ use std::{
     net::{SocketAddr, TcpListener},
 };
 
-use axum::{
-    Router,
-    error_handling::HandleErrorLayer,
-    extract::DefaultBodyLimit,
-    middleware::from_fn_with_state,
-    response::{IntoResponse, Response},
-};
+use axum::{Router, ServiceExt, body::Body, middleware::from_fn_with_state};
 use axum_server::{Handle, tls_rustls::RustlsAcceptor};
-use http::StatusCode;
+use http::Request;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
-use tower::{BoxError, ServiceBuilder};
-use tower_http::catch_panic::CatchPanicLayer;
-use tracing::{debug, error};
+use tower::ServiceBuilder;
+use tracing::debug;
 
-use crate::{connections::Connections, limits::Limits, problem::Problem, tls::Tls, unread::read_to_the_end};
+use crate::{
+    connections::Connections,
+    limited::{Grant, answer},
+    limits::Limits,
+    problem::Problem,
+    tls::Tls,
+};
 
 /// What is read of the head of a request; enough for every browser's cookies.
 const LARGEST_HEAD: usize = 32 << 10;
@@ -43,6 +42,7 @@ pub struct Server {
     tls: Option<Tls>,
     router: Router,
     limits: Limits,
+    browsers: bool,
 }
 
 impl Server {
@@ -57,8 +57,17 @@ impl Server {
         let listener = TcpListener::bind(address).map_err(error)?;
         listener.set_nonblocking(true).map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
-        let router = limited(router, &limits);
-        Ok(Self { listener, address, tls, router, limits })
+        let router = router
+            .fallback(|| async { Problem::not_found() })
+            .method_not_allowed_fallback(|| async { Problem::method_not_allowed() });
+        Ok(Self { listener, address, tls, router, limits, browsers: false })
+    }
+
+    /// Adds to every answer, refusals too, the headers that keep a page to itself: no foreign scripts, no frames, no
+    /// guessing of types.
+    #[must_use]
+    pub fn for_browsers(self) -> Self {
+        Self { browsers: true, ..self }
     }
 
     /// Where it listens; of interest after asking for port 0.
@@ -80,7 +89,12 @@ impl Server {
             .max_concurrent_streams(MOST_STREAMS)
             .max_header_list_size(16 << 10)
             .keep_alive_interval(self.limits.idle);
-        let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
+        let grant = Grant::new(&self.limits, self.browsers);
+        let service = ServiceBuilder::new()
+            .map_request(|request: Request<_>| request.map(Body::new))
+            .layer(from_fn_with_state(grant, answer))
+            .service(self.router);
+        let service = service.into_make_service_with_connect_info::<SocketAddr>();
         let stop = async {
             cancel.cancelled().await;
             handle.graceful_shutdown(Some(self.limits.grace));
@@ -103,32 +117,4 @@ impl Server {
             () = stop => Ok(()),
         }
     }
-}
-
-/// Puts the limits around a router, and answers for what it does not know.
-fn limited(router: Router, limits: &Limits) -> Router {
-    let panicked = |panic: Box<dyn std::any::Any + Send>| panicked(panic.as_ref());
-    // From the outside in, as one layer: the router boxes each that it is given, for every request.
-    let layers = ServiceBuilder::new()
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(HandleErrorLayer::new(too_slow))
-        .timeout(limits.request)
-        .layer(from_fn_with_state(limits.body, read_to_the_end))
-        .layer(DefaultBodyLimit::max(limits.body));
-    router
-        .fallback(|| async { Problem::not_found() })
-        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
-        .layer(layers)
-}
-
-async fn too_slow(_: BoxError) -> Problem {
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the request took too long; send it again")
-        .retryable(true)
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Response {
-    let text =
-        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    error!(panic = text.unwrap_or("?"), "a request handler panicked");
-    Problem::internal().into_response()
 }

@@ -14,7 +14,7 @@ use std::{
 use axum::{
     Error,
     body::{Body, Bytes, HttpBody},
-    extract::{Request, State},
+    extract::Request,
     middleware::Next,
     response::Response,
 };
@@ -26,7 +26,7 @@ use http_body_util::{BodyExt, Limited};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Answers once the whole request is here, or as much of what is left of it as `limit` bytes.
-pub(crate) async fn read_to_the_end(State(limit): State<usize>, request: Request, next: Next) -> Response {
+pub(crate) async fn read_to_the_end(limit: usize, request: Request, next: Next) -> Response {
     // Who asks first (RFC 9110 10.1.1) sends nothing after a refusal.
     if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
         return next.run(request).await;
@@ -94,7 +94,7 @@ impl Drop for Lent {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use axum::{Router, middleware::from_fn_with_state, routing::post};
+    use axum::{Router, middleware::from_fn, routing::post};
     use futures_util::{StreamExt, stream};
     use http::{Request, StatusCode};
     use tower::ServiceExt;
@@ -122,7 +122,7 @@ mod tests {
         let router = Router::new()
             .route("/refuse", post(refuse))
             .route("/read", post(read))
-            .layer(from_fn_with_state(LIMIT, read_to_the_end));
+            .layer(from_fn(|request, next| read_to_the_end(LIMIT, request, next)));
         router.oneshot(request).await.unwrap().status()
     }
 

@@ -17,7 +17,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
-use web::{ClientCertificates, Json, Limits, Peer, Server, Tls, security_headers};
+use web::{ClientCertificates, Json, Limits, Peer, Server, Tls};
 
 struct Running {
     address: SocketAddr,
@@ -67,9 +67,9 @@ fn start() -> (Running, String, Tls) {
         .route("/stuck", get(stuck));
     let limits =
         Limits { request: Duration::from_millis(300), head: Duration::from_millis(300), ..Limits::default() };
-    let server =
-        Server::bind("127.0.0.1:0".parse().unwrap(), Some(tls.clone()), security_headers(router), limits)
-            .unwrap();
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), Some(tls.clone()), router, limits)
+        .unwrap()
+        .for_browsers();
     let address = server.local_addr();
     let cancel = CancellationToken::new();
     let task = tokio::task::spawn(server.run(cancel.clone()));
@@ -128,11 +128,12 @@ async fn a_client_certificate_of_any_issuer_reaches_the_handler() {
 #[tokio::test]
 async fn pages_keep_to_themselves() {
     let (server, ..) = start();
-    let response = server.client.get(server.url("/who")).send().await.unwrap();
-    assert!(
-        response.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'self'")
-    );
-    assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+    for path in ["/who", "/nowhere", "/broken", "/stuck"] {
+        let response = server.client.get(server.url(path)).send().await.unwrap();
+        let policy = response.headers()["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'self'"), "{path}: {policy}");
+        assert_eq!(response.headers()["x-content-type-options"], "nosniff", "{path}");
+    }
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use ledger::Ledger;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tower_http::set_header::SetResponseHeaderLayer;
-use web::{Limits, security_headers};
+use web::Limits;
 
 use crate::attempts::{Allowance, Attempts};
 use crate::config::{self, Config};
@@ -100,7 +100,7 @@ pub(crate) fn router(
         .merge(assets::router())
         .merge(health::router())
         .with_state(app);
-    Ok((security_headers(router), Limits { body: LARGEST_FORM, ..Limits::default() }))
+    Ok((router, Limits { body: LARGEST_FORM, ..Limits::default() }))
 }
 
 fn random() -> Result<[u8; 16], StartError> {
