@@ -25,7 +25,7 @@ impl EncryptedKey {
         Ok(Self(pair))
     }
 
-    /// Opens the key in `path` with `passphrase`. Takes about a tenth of a second on purpose.
+    /// Opens the key in `path` with `passphrase`. The first of a passphrase takes about a tenth of a second, on purpose.
     ///
     /// # Errors
     /// When the file cannot be read, can be read by others, does not open, or is not a P-256 or P-384 key.

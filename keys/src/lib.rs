@@ -5,6 +5,7 @@
 //! encrypted with a passphrase ([`EncryptedKey`]), which `openssl pkcs8` can read too, and a PKCS#11 token ([`TokenKey`]).
 
 mod asn1;
+mod derived;
 mod encrypted;
 mod envelope;
 mod error;

@@ -5,11 +5,17 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::derived::{Derivation, Derived, Key};
 use crate::{KeyError, read_private, terminal};
 
 /// A passphrase: wiped when dropped, never printed.
+///
+/// Clones remember together what was derived from it, so that many keys cost little more than one.
 #[derive(Clone)]
-pub struct Passphrase(Zeroizing<String>);
+pub struct Passphrase {
+    words: Zeroizing<String>,
+    derived: Derived,
+}
 
 /// No usable passphrase.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +70,7 @@ impl Passphrase {
         if words.is_empty() {
             return Err(PassphraseError::Empty { from: "the given text".to_owned() });
         }
-        Ok(Self(words))
+        Ok(words.into())
     }
 
     /// Reads the passphrase from a file that only its owner may read; one line end at its end is not part of it.
@@ -80,7 +86,7 @@ impl Passphrase {
         if text.is_empty() {
             return Err(PassphraseError::Empty { from: path.display().to_string() });
         }
-        Ok(Self(Zeroizing::new(text.to_owned())))
+        Ok(Zeroizing::new(text.to_owned()).into())
     }
 
     /// Reads the systemd credential `name` (`LoadCredential=`, `LoadCredentialEncrypted=`).
@@ -109,7 +115,7 @@ impl Passphrase {
         if words.is_empty() {
             return Err(PassphraseError::Empty { from: "the answer".to_owned() });
         }
-        Ok(Self(words))
+        Ok(words.into())
     }
 
     /// Asks twice, so that a typing error does not lock a new key for ever.
@@ -119,7 +125,7 @@ impl Passphrase {
     pub fn prompt_new(question: &str) -> Result<Self, PassphraseError> {
         let first = Self::prompt(question)?;
         let again = Self::prompt("the same again")?;
-        if first.0 != again.0 {
+        if first.words != again.words {
             return Err(PassphraseError::Mismatch);
         }
         Ok(first)
@@ -127,7 +133,23 @@ impl Passphrase {
 
     /// The words as bytes, for whoever derives a key or checks a hash with them.
     pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+        self.words.as_bytes()
+    }
+
+    /// The key of a file that was locked with `derivation`; `None` where that cannot be carried out.
+    pub(crate) fn key(&self, derivation: Derivation) -> Option<Key> {
+        self.derived.key(derivation, self.as_bytes())
+    }
+
+    /// The key of a new file, and with what it was derived; `None` where the system has no randomness.
+    pub(crate) fn own_key(&self) -> Option<(Derivation, Key)> {
+        self.derived.own(self.as_bytes())
+    }
+}
+
+impl From<Zeroizing<String>> for Passphrase {
+    fn from(words: Zeroizing<String>) -> Self {
+        Self { words, derived: Derived::default() }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
 use cloud_sync::CloudEvent;
@@ -37,8 +37,10 @@ pub struct Running {
     tasks: JoinSet<Result<(), RunError>>,
 }
 
+/// One for every appliance of a test: what was derived from it is remembered.
 pub fn passphrase() -> Passphrase {
-    Passphrase::new(PASSPHRASE.to_owned()).unwrap()
+    static ONE: LazyLock<Passphrase> = LazyLock::new(|| Passphrase::new(PASSPHRASE.to_owned()).unwrap());
+    ONE.clone()
 }
 
 const PASSPHRASE: &str = "correct horse battery staple";
