@@ -37,7 +37,7 @@ async function look() {
     show("ended", told.ended || "not yet");
     show("age", `As of ${told.looked}`);
     document.title = `${told.headline} · Portal`;
-    document.getElementById("again").hidden = told.phase !== "refused";
+    document.getElementById("again").hidden = !["refused", "deactivated"].includes(told.phase);
     document.getElementById("deactivate").hidden = !["waiting", "done", "not_deactivated"].includes(told.phase);
     if (!["waiting", "deactivating"].includes(told.phase)) return;
   } catch {

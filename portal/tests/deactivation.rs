@@ -4,8 +4,9 @@
 mod support;
 
 use cloud_sync::{CloudEvent, Why};
-use ledger::Stamp;
-use portal::event::PortalEvent;
+use ledger::{CommitError, Stamp};
+use portal::deactivation::{Refusal, decide};
+use portal::event::{Deactivation, PortalEvent};
 use support::{Browser, CODE, HUB, PASSWORD, Running};
 use time::OffsetDateTime;
 
@@ -273,6 +274,29 @@ async fn a_wrong_code_counts_also_when_a_deactivation_has_tried_it() {
     let stamp = Stamp { at: OffsetDateTime::now_utc(), actor: "test".to_owned() };
     portal.happens(stamp, held(2, "claim-mismatch")).await;
     assert_eq!(browser.activate("gw-1", CODE, "{}", HUB).await.status, 429);
+    portal.stop().await;
+}
+
+#[tokio::test]
+async fn the_decision_itself_knows_whose_activation_it_is() {
+    let (portal, _, path) = active("").await;
+    let activation: uuid::Uuid = path.rsplit('/').next().unwrap().parse().unwrap();
+    let asked = |account: &str| Deactivation {
+        deactivation: uuid::Uuid::nil(),
+        activation,
+        id: "gw-9".parse().unwrap(),
+        epoch: 0,
+        account: account.parse().unwrap(),
+        address: "192.0.2.1".to_owned(),
+        claim: String::new(),
+        reason: "mine".parse().unwrap(),
+    };
+    let stamp = || Stamp { at: time::macros::datetime!(2026-11-23 10:00 UTC), actor: "test".to_owned() };
+    let (theirs, own) = (asked("klein"), asked("weber"));
+    let refused = portal.ledger.commit(stamp(), move |view| decide(view, theirs)).await.unwrap_err();
+    assert!(matches!(refused, CommitError::Refused(Refusal::Unknown)), "{refused:?}");
+    let committed = portal.ledger.commit(stamp(), move |view| decide(view, own)).await.unwrap();
+    assert!(committed.answer);
     portal.stop().await;
 }
 

@@ -120,7 +120,7 @@ impl Activation<'_> {
     }
 
     fn again(&self) -> bool {
-        self.status.phase == Phase::Refused
+        matches!(self.status.phase, Phase::Refused | Phase::Deactivated)
     }
 
     fn may_end(&self) -> bool {
