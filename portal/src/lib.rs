@@ -1,4 +1,4 @@
-//! The machine manufacturer's window: claim a device, say what it is, activate it.
+//! The machine manufacturer's window: claim a device, say what it is, activate it, take it out of service.
 //!
 //! What a person types is saved in the portal's own ledger before the page says so, and carried out by the same worker
 //! that the edge uses; a cloud that is away delays it and loses nothing.

@@ -200,7 +200,7 @@ fn without_the_guard_what_was_asked_last_is_undone_and_that_is_noticed() {
 fn what_the_portal_has_settled_is_nobodys_to_look_back_at() {
     let often = ReadBackConfig { share: 0.5, every: Duration::from_secs(60) };
     for event in [Event::Activate, Event::Deactivate] {
-        let mut scene = Scene::new(Guard::Kept, often.clone());
+        let mut scene = Scene::new(Guard::Kept, often);
         scene.happens(event);
         // One reads, one writes.
         scene.happens(Event::Send);

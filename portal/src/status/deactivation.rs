@@ -32,7 +32,7 @@ pub(super) fn status(request: &Activation, standing: &State, link: Option<&LinkS
                 Turn::You,
                 "Deactivated".to_owned(),
                 format!(
-                    "DPS does not let this device register any more. If it is connected to its IoT Hub, it stays \
+                    "Azure DPS does not let this device register any more. If it is connected to its IoT Hub, it stays \
                      connected: disable or delete it in {} too.",
                     request.hub
                 ),
