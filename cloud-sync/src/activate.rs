@@ -2,9 +2,13 @@
 //!
 //! ```text
 //! GET ─▶ 404: the factory has not announced it yet ─▶ later
-//!    └─▶ claim and tombstone checked ─▶ already so ─▶ Accepted
+//!    └─▶ tombstone and claim checked ─▶ already so, and never asked for otherwise ─▶ Accepted
 //!                                   └─▶ PUT, If-Match ─▶ 412: read again
 //! ```
+//!
+//! Where something else was asked for the device before, a request about that may still be on its way, with a version of
+//! the record as its condition. Then the record is written even if it is as wanted already: its new version is what
+//! outdates that request, so whatever arrives late changes nothing.
 
 use azure_iot::{
     RegistrationId,
@@ -13,9 +17,8 @@ use azure_iot::{
 
 use crate::{
     answer::{Answer, Call, Trouble},
-    claim::ClaimRecord,
     conversation::Conversation,
-    enrollment::is_scrapped,
+    enrollment::{check_claim, is_scrapped},
     rewrite::{Ask, Rewrite, unread},
     work::{Activation, Outcome},
 };
@@ -24,6 +27,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Activating {
     activation: Activation,
+    /// Something else was asked for this device before.
+    later: bool,
     rewrite: Rewrite,
     outcome: Option<Outcome>,
 }
@@ -32,12 +37,18 @@ impl Activating {
     /// A conversation that enables the enrollment of a claimed device.
     #[must_use]
     pub fn new(activation: Activation) -> Self {
-        Self { activation, rewrite: Rewrite::new(), outcome: None }
+        Self { activation, later: false, rewrite: Rewrite::new(), outcome: None }
+    }
+
+    /// The same, where something else was asked for this device before, and may still arrive.
+    #[must_use]
+    pub fn later(self, later: bool) -> Self {
+        Self { later, ..self }
     }
 
     fn hear_read(&mut self, answer: &Answer) -> Result<(), Trouble> {
         match answer.status {
-            200 => match prepare(&self.activation, answer.parse()?) {
+            200 => match prepare(&self.activation, self.later, answer.parse()?) {
                 Ok(record) => self.rewrite.write(record),
                 Err(outcome) => self.outcome = Some(outcome),
             },
@@ -68,22 +79,15 @@ impl Conversation for Activating {
 }
 
 /// Checks what was found, and turns it into what shall be there. Every field that is not ours is kept.
-fn prepare(activation: &Activation, found: IndividualEnrollment) -> Result<IndividualEnrollment, Outcome> {
-    let information = found.optional_device_information.clone().unwrap_or_default();
+fn prepare(
+    activation: &Activation,
+    later: bool,
+    found: IndividualEnrollment,
+) -> Result<IndividualEnrollment, Outcome> {
     if is_scrapped(&found) {
         return Err(Outcome::stopped("scrapped", "the factory has scrapped this unit"));
     }
-    let claim =
-        information.get("claim").and_then(|claim| serde_json::from_value::<ClaimRecord>(claim.clone()).ok());
-    let Some(claim) = claim else {
-        return Err(Outcome::stopped("no-claim", "this device was not announced with a claim code"));
-    };
-    if !claim.matches(&activation.code) {
-        return Err(Outcome::stopped(
-            "claim-mismatch",
-            "the claim code is not the one on this device's label",
-        ));
-    }
+    check_claim(&found, &activation.code)?;
     let Some(etag) = found.etag.clone() else {
         return Err(Outcome::stopped("rejected", "DPS shows the enrollment without an ETag"));
     };
@@ -92,7 +96,7 @@ fn prepare(activation: &Activation, found: IndividualEnrollment) -> Result<Indiv
     wanted.allocation_policy = Some(AllocationPolicy::Static);
     wanted.iot_hubs = Some(vec![activation.hub.clone()]);
     wanted.provisioning_status = Some(ProvisioningStatus::Enabled);
-    if wanted == found.writable() {
+    if !later && wanted == found.writable() {
         return Err(Outcome::Accepted);
     }
     wanted.etag = Some(etag);

@@ -67,7 +67,7 @@ impl Told {
             Work::Announce(unit) => (Want::Announce, Amendment { unit, earlier: Vec::new() }),
             Work::Replace(unit) => (Want::Replace, unit),
             Work::Withdraw(unit) => (Want::Withdraw, unit),
-            Work::Activate(_) => return None,
+            Work::Activate(_) | Work::Deactivate(_) => return None,
         };
         Some(Self { want, unit })
     }

@@ -4,9 +4,9 @@
 //! polite pace, as often as it takes, and commits how it ended.
 //! The edge announces units with it and the portal activates devices: same worker, same books, other events.
 //!
-//! Read in this order: [`state`] (where a unit stands), [`books`] (how that lives in a ledger), [`announce`], [`amend`]
-//! and [`activate`] (what is said to DPS), [`mind`] (when), [`clerk`] (all of it without I/O), [`Worker`] (the shell
-//! around it), [`courier`] (the same, carried by hand), [`drift`] and [`readback`] (whether it is still so).
+//! Read in this order: [`state`] (where a unit stands), [`books`] (how that lives in a ledger), [`announce`], [`amend`],
+//! [`activate`] and [`deactivate`] (what is said to DPS), [`mind`] (when), [`clerk`] (all of it without I/O), [`Worker`]
+//! (the shell around it), [`courier`] (the same, carried by hand), [`drift`] and [`readback`] (whether it is still so).
 
 pub mod activate;
 pub mod amend;
@@ -23,6 +23,7 @@ mod cloud;
 mod config;
 pub mod conversation;
 pub mod courier;
+pub mod deactivate;
 mod delays;
 pub mod drift;
 mod enrollment;
@@ -55,6 +56,6 @@ pub use crate::{
     readback::{Progress, ReadBackConfig},
     state::{Resolution, State, Want, Why},
     survey::Survey,
-    work::{Activation, Amendment, Announcement, Outcome, Provenance, Work},
+    work::{Activation, Amendment, Announcement, Deactivation, Outcome, Provenance, Work},
     worker::{Describe, Permission, Permit, Worker},
 };

@@ -10,6 +10,7 @@ use crate::{
     answer::{Answer, Call, Trouble},
     books::{self, Record},
     conversation::Conversation,
+    deactivate::Deactivating,
     drift::{Seen, Told},
     fence::Fencing,
     reread::Reread,
@@ -203,7 +204,13 @@ pub(crate) fn rounds<L: Reads>(
                 announcements.push(announcement);
                 announced.extend(units);
             }
-            Work::Activate(activation) => rounds.push(Round::units(Activating::new(activation), units)),
+            Work::Activate(activation) => {
+                let activating = Activating::new(activation).later(epoch > 1);
+                rounds.push(Round::units(activating, units));
+            }
+            Work::Deactivate(deactivation) => {
+                rounds.push(Round::units(Deactivating::new(deactivation), units));
+            }
             Work::Replace(amendment) => {
                 let amending = Amending::replace(amendment).decided(decided.clone()).by(own);
                 rounds.push(Round::units(amending, units).decided(decided));

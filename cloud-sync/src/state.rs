@@ -25,6 +25,8 @@ pub enum Want {
     Withdraw,
     /// A device was claimed: its enrollment shall be enabled, with this twin and these hubs.
     Activate,
+    /// A device was taken out of service: its enrollment shall be disabled, and otherwise stay as it is.
+    Deactivate,
 }
 
 /// The code of a job that a person has stopped.
@@ -246,7 +248,7 @@ pub fn after(before: Option<&State>, happening: Happening, at: OffsetDateTime) -
 fn replacing(want: Want) -> Want {
     match want {
         Want::Announce => Want::Replace,
-        Want::Replace | Want::Withdraw | Want::Activate => want,
+        Want::Replace | Want::Withdraw | Want::Activate | Want::Deactivate => want,
     }
 }
 
@@ -255,6 +257,8 @@ mod tests {
     use super::*;
 
     const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+    const WANTS: [Want; 5] =
+        [Want::Announce, Want::Replace, Want::Withdraw, Want::Activate, Want::Deactivate];
 
     fn why() -> Why {
         Why { code: "conflict".into(), detail: "another key".into() }
@@ -287,8 +291,7 @@ mod tests {
 
     #[test]
     fn every_want_follows_every_other_and_is_settled_or_held_as_itself() {
-        let all = [Want::Announce, Want::Replace, Want::Withdraw, Want::Activate];
-        for (first, second) in all.into_iter().flat_map(|first| all.map(|second| (first, second))) {
+        for (first, second) in WANTS.into_iter().flat_map(|first| WANTS.map(|second| (first, second))) {
             let before = State::Waiting { want: first, epoch: 1, etag: None };
             let now = after(Some(&before), Happening::Wanted { want: second, epoch: 2 }, NOW).unwrap();
             assert_eq!(now, State::Waiting { want: second, epoch: 2, etag: None });
@@ -326,7 +329,7 @@ mod tests {
 
     #[test]
     fn only_what_is_held_is_asked_again_and_as_what_it_was() {
-        for want in [Want::Announce, Want::Replace, Want::Withdraw, Want::Activate] {
+        for want in WANTS {
             let held = State::Held { want, epoch: 2, why: why(), at: NOW };
             let again = State::Waiting { want, epoch: 2, etag: None };
             check(Some(held.clone()), Happening::Retried { epoch: 2 }, Ok(again));
@@ -355,13 +358,8 @@ mod tests {
 
     #[test]
     fn only_what_is_held_is_decided_and_an_announcement_becomes_a_replacement() {
-        let wants = [
-            (Want::Announce, Want::Replace),
-            (Want::Replace, Want::Replace),
-            (Want::Withdraw, Want::Withdraw),
-            (Want::Activate, Want::Activate),
-        ];
-        for (want, then) in wants {
+        for want in WANTS {
+            let then = if want == Want::Announce { Want::Replace } else { want };
             let held = State::Held { want, epoch: 2, why: why(), at: NOW };
             let kept = State::Settled { want, epoch: 2, at: NOW, kept: true };
             check(Some(held.clone()), keep(2), Ok(kept.clone()));
@@ -400,8 +398,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_stored_keeps_its_name() {
+        let named = WANTS.map(|want| serde_json::to_value(want).unwrap());
+        assert_eq!(named, ["announce", "replace", "withdraw", "activate", "deactivate"]);
+    }
+
+    #[test]
     fn only_what_is_settled_drifts_and_then_waits_again_or_is_held() {
-        for want in [Want::Announce, Want::Replace, Want::Withdraw] {
+        for want in WANTS {
             let settled = State::Settled { want, epoch: 2, at: NOW, kept: false };
             let again = Happening::Drifted { epoch: 2, why: None };
             check(Some(settled.clone()), again, Ok(State::Waiting { want, epoch: 2, etag: None }));

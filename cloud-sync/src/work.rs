@@ -15,6 +15,8 @@ pub enum Work {
     Announce(Announcement),
     /// The enrollment shall be enabled, with this twin and these hubs.
     Activate(Activation),
+    /// The enrollment shall be disabled, and otherwise stay as it is.
+    Deactivate(Deactivation),
     /// The enrollment shall carry the unit's new certificate.
     Replace(Amendment),
     /// The enrollment shall be a tombstone: disabled, and never activated.
@@ -76,6 +78,15 @@ pub struct Activation {
     pub twin: InitialTwin,
     /// The hub where it shall live.
     pub hub: String,
+}
+
+/// A device that is taken out of service.
+#[derive(Debug, Clone)]
+pub struct Deactivation {
+    /// Its registration id.
+    pub id: RegistrationId,
+    /// What was typed from the label when it was activated: another label since then is somebody else's.
+    pub code: ClaimCode,
 }
 
 /// What became of saying it. The link's troubles are not among these.

@@ -36,7 +36,8 @@ impl Event for Shop {
 
 fn any_event() -> impl Strategy<Value = Shop> {
     let id = prop_oneof![Just("a"), Just("b")].prop_map(|id| id.parse::<RegistrationId>().unwrap());
-    let want = prop_oneof![Just(Want::Announce), Just(Want::Replace), Just(Want::Withdraw)];
+    let wants = [Want::Announce, Want::Replace, Want::Withdraw, Want::Activate, Want::Deactivate];
+    let want = proptest::sample::select(wants.to_vec());
     let why = || Why { code: "missing".into(), detail: String::new() };
     (id, want, 1u32..5, 0..10).prop_map(move |(id, want, epoch, kind)| match kind {
         0 | 1 => Shop::Wanted { id, want, epoch },

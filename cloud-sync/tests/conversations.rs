@@ -3,13 +3,14 @@
 
 use azure_iot::{RegistrationId, enrollment::InitialTwin};
 use cloud_sync::{
-    Activation, Amendment, Announcement, Outcome, Provenance,
+    Activation, Amendment, Announcement, Deactivation, Outcome, Provenance,
     activate::Activating,
     amend::Amending,
     announce::Announcing,
     answer::{Answer, Call, Method},
     claim::{ClaimCode, ClaimRecord},
     conversation::Conversation,
+    deactivate::Deactivating,
 };
 use serde_json::{Value, json};
 
@@ -188,6 +189,23 @@ fn a_device_that_is_as_wanted_is_not_written_again() {
 }
 
 #[test]
+fn a_later_activation_is_written_even_if_it_is_as_wanted_so_that_what_is_still_under_way_is_outdated() {
+    let (calls, _) = talk(activating(), vec![answer(200, record("AB", "disabled")), answer(200, json!({}))]);
+    let mut done = calls[1].body.clone().unwrap();
+    done["etag"] = json!("abd");
+    let code = code();
+    let twin = serde_json::from_value(done["initialTwin"].clone()).unwrap();
+    let activation = Activation { id: "a".parse().unwrap(), code, twin, hub: "hub.azure-devices.net".into() };
+    let again =
+        |later| -> Box<dyn Conversation> { Box::new(Activating::new(activation.clone()).later(later)) };
+    let (calls, _) = talk(again(false), vec![answer(200, done.clone())]);
+    assert_eq!(calls.len(), 1);
+    let (calls, outcomes) = talk(again(true), vec![answer(200, done.clone()), answer(200, done.clone())]);
+    assert_eq!((calls[1].method, calls[1].if_match.as_deref()), (Method::Put, Some("abd")));
+    assert_eq!(outcomes[0].1, Outcome::Accepted);
+}
+
+#[test]
 fn a_wrong_claim_code_a_scrapped_unit_and_a_missing_claim_are_told_apart_and_nothing_is_written() {
     let check = |conversation: Box<dyn Conversation>, found: Value, expected: &str| {
         let (calls, outcomes) = talk(conversation, vec![answer(200, found)]);
@@ -221,6 +239,103 @@ fn a_write_of_somebody_else_in_between_is_read_before_trying_again_and_not_for_e
     assert_eq!(talk(activating(), answers).1[0].1, Outcome::Accepted);
     let hopeless = std::iter::repeat_with(|| [read(), lost()]).take(6).flatten().collect();
     assert!(matches!(talk(activating(), hopeless).1[0].1, Outcome::Later(_)));
+}
+
+fn deactivating() -> Box<dyn Conversation> {
+    deactivating_with(code())
+}
+
+fn deactivating_with(code: ClaimCode) -> Box<dyn Conversation> {
+    Box::new(Deactivating::new(Deactivation { id: "a".parse().unwrap(), code }))
+}
+
+/// A record as an activation, a device that has registered, and others have left it.
+fn active() -> Value {
+    let mut found = record("AB", "enabled");
+    found["initialTwin"] = json!({ "tags": { "site": "x" }, "properties": { "desired": { "rate": 5 } } });
+    found["allocationPolicy"] = json!("static");
+    found["iotHubs"] = json!(["hub.azure-devices.net"]);
+    found["optionalDeviceInformation"]["portal"] = json!({ "note": "of somebody else" });
+    found["registrationState"]["status"] = json!("assigned");
+    let certificates = &mut found["attestation"]["x509"]["clientCertificates"];
+    certificates["secondary"] = certificates["primary"].clone();
+    found
+}
+
+#[test]
+fn deactivating_changes_the_status_keeps_the_rest_and_names_the_version_it_read() {
+    for status in [json!("enabled"), json!("disabled"), Value::Null] {
+        let mut found = active();
+        found["provisioningStatus"] = status;
+        let answers = vec![answer(200, found.clone()), answer(200, record("AB", "disabled"))];
+        let (calls, outcomes) = talk(deactivating(), answers);
+        assert_eq!(outcomes, [("a".into(), Outcome::Accepted)]);
+        assert_eq!((calls[1].method, calls[1].if_match.as_deref()), (Method::Put, Some("abc")));
+        let mut expected = found;
+        expected["provisioningStatus"] = json!("disabled");
+        let read_only = ["createdDateTimeUtc", "lastUpdatedDateTimeUtc", "registrationState"];
+        expected.as_object_mut().unwrap().retain(|field, _| !read_only.contains(&field.as_str()));
+        assert_eq!(calls[1].body.as_ref().unwrap(), &expected);
+    }
+}
+
+#[test]
+fn a_tombstone_is_disabled_already_and_one_that_was_enabled_stays_a_tombstone() {
+    let mut tombstone = record("AB", "disabled");
+    tombstone["optionalDeviceInformation"]["edge"]["scrapped"] = json!(true);
+    let (calls, outcomes) = talk(deactivating(), vec![answer(200, tombstone.clone())]);
+    assert_eq!((calls.len(), &outcomes[0].1), (1, &Outcome::Accepted));
+    tombstone["provisioningStatus"] = json!("enabled");
+    let answers = vec![answer(200, tombstone), answer(200, record("AB", "disabled"))];
+    let (calls, outcomes) = talk(deactivating(), answers);
+    let body = calls[1].body.as_ref().unwrap();
+    assert_eq!((&body["provisioningStatus"], &outcomes[0].1), (&json!("disabled"), &Outcome::Accepted));
+    assert_eq!(body["optionalDeviceInformation"]["edge"]["scrapped"], true);
+}
+
+#[test]
+fn what_is_not_theirs_to_disable_is_told_apart_and_nothing_is_written() {
+    let spoilt = |field: &str, value: Value| {
+        let mut found = active();
+        found[field] = value;
+        answer(200, found)
+    };
+    let another = ClaimCode::from_bits([8; 10]);
+    let mut relabelled = active();
+    relabelled["optionalDeviceInformation"]["claim"] = json!(ClaimRecord::new(2, &[2; 16], &another));
+    let rows = [
+        ("claim-mismatch", deactivating_with(another), answer(200, active())),
+        ("claim-mismatch", deactivating(), answer(200, relabelled)),
+        ("no-claim", deactivating(), spoilt("optionalDeviceInformation", json!({}))),
+        ("no-claim", deactivating(), spoilt("optionalDeviceInformation", Value::Null)),
+        ("rejected", deactivating(), spoilt("etag", Value::Null)),
+        ("rejected", deactivating(), answer(400, json!({ "errorCode": 400_004, "message": "no" }))),
+        ("missing", deactivating(), absent()),
+    ];
+    for (expected, conversation, answered) in rows {
+        let (calls, outcomes) = talk(conversation, vec![answered]);
+        assert_eq!(calls.len(), 1, "{expected}: nothing is written");
+        let stopped = matches!(&outcomes[0].1, Outcome::Stopped(why) if why.code == expected);
+        assert!(stopped, "{expected}: {outcomes:?}");
+    }
+}
+
+#[test]
+fn a_deactivation_that_somebody_overtakes_reads_again_and_not_for_ever() {
+    let read = || answer(200, active());
+    let answers = vec![read(), lost_race(), read(), answer(200, record("AB", "disabled"))];
+    assert_eq!(talk(deactivating(), answers).1[0].1, Outcome::Accepted);
+    let (calls, outcomes) = talk(deactivating(), vec![read(), absent(), absent()]);
+    assert_eq!(calls[2].method, Method::Get, "it was removed meanwhile");
+    assert!(matches!(&outcomes[0].1, Outcome::Stopped(why) if why.code == "missing"), "{outcomes:?}");
+    let refused = answer(400, json!({ "errorCode": 400_004, "message": "a hub is not linked" }));
+    let (_, outcomes) = talk(deactivating(), vec![read(), refused]);
+    assert!(
+        matches!(&outcomes[0].1, Outcome::Stopped(why) if why.code == "rejected" && why.detail.contains("not linked")),
+        "{outcomes:?}"
+    );
+    let hopeless = std::iter::repeat_with(|| [read(), lost_race()]).take(6).flatten().collect();
+    assert!(matches!(talk(deactivating(), hopeless).1[0].1, Outcome::Later(_)));
 }
 
 fn new() -> String {

@@ -62,12 +62,14 @@ impl Page {
             page.call("Target.attachToTarget", json!({ "targetId": target, "flatten": true })).await?;
         page.session = Some(attached["sessionId"].as_str().context("no session")?.to_owned());
         page.call("Page.enable", json!({})).await?;
-        page.call(
-            "Emulation.setDeviceMetricsOverride",
-            json!({ "width": 1920, "height": 1080, "deviceScaleFactor": 1, "mobile": false }),
-        )
-        .await?;
+        page.resize(1920, 1080).await?;
         Ok(page)
+    }
+
+    /// Makes the window so many pixels wide and high.
+    pub async fn resize(&mut self, width: u32, height: u32) -> Result<()> {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.call("Emulation.setDeviceMetricsOverride", size).await.map(drop)
     }
 
     /// Goes to an address.

@@ -23,6 +23,11 @@ async function look() {
     }
     if (!answer.ok) throw new Error(String(answer.status));
     const told = await answer.json();
+    // Who wants it taken out of service, and why, stands in the page as it is loaded.
+    if (told.deactivation && !document.getElementById("end")) {
+      location.reload();
+      return;
+    }
     looked = Date.now();
     delay = SOON;
     section.className = `status ${told.phase}`;
@@ -32,8 +37,9 @@ async function look() {
     show("ended", told.ended || "not yet");
     show("age", `As of ${told.looked}`);
     document.title = `${told.headline} · Portal`;
-    document.getElementById("again").hidden = told.phase !== "refused";
-    if (told.phase !== "waiting") return;
+    document.getElementById("again").hidden = !["refused", "deactivated"].includes(told.phase);
+    document.getElementById("deactivate").hidden = !["waiting", "done", "not_deactivated"].includes(told.phase);
+    if (!["waiting", "deactivating"].includes(told.phase)) return;
   } catch {
     delay = Math.min(delay * 2, LATE);
     const seconds = Math.round((Date.now() - looked) / 1000);

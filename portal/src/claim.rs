@@ -1,7 +1,7 @@
 //! Whether an account may ask for a device: one decision, looked at and written down in one step.
 
 use azure_iot::RegistrationId;
-use cloud_sync::{State, books};
+use cloud_sync::{State, Want, books};
 use ledger::{Decision, View};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -53,10 +53,13 @@ pub fn decide(
     let found = before.and_then(|uuid| Some((uuid, view.get::<Activation>(&activation_key(uuid))?)));
     request.epoch = 1;
     if let Some((activation, record)) = found {
-        request.epoch = record.epoch + 1;
+        request.epoch = record.last_epoch() + 1;
         let state = books::standing(view, &request.id).map(|standing| standing.state);
         let ours = record.account == request.account;
         match state {
+            // Taken out of service: the next, by whoever holds the label. On its way there: its owner may think again.
+            Some(State::Settled { want: Want::Deactivate, .. }) => {}
+            Some(State::Waiting { want: Want::Deactivate, .. }) if ours => {}
             Some(State::Waiting { .. } | State::Settled { .. }) if !ours => return Err(Refusal::NotYours),
             Some(State::Waiting { .. } | State::Settled { .. }) if record.mark == request.mark => {
                 return Ok(Decision { events: vec![], answer: Answer::Before(activation) });

@@ -14,7 +14,7 @@ use portal::{AccountIs, AccountName, Config, Portal, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// The machine manufacturer's window: claim a device, configure it, activate it.
+/// The machine manufacturer's window: claim a device, configure it, activate it, take it out of service.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Arguments {

@@ -60,7 +60,7 @@ pub struct Limits {
     pub logins_per_minute: usize,
     /// Wrong claim codes an hour, for one device, from one account, and from one address.
     pub claim_misses_per_hour: usize,
-    /// Activation requests an hour, from one account; twice as many from one address.
+    /// Activation requests an hour, from one account, and as many deactivations; twice as many from one address.
     pub requests_per_hour: usize,
     /// How long a browser stays signed in without doing anything.
     #[serde(with = "humantime_serde")]

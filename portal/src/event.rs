@@ -19,6 +19,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::account::AccountName;
+use crate::reason::Reason;
 
 /// How long a wrong claim code counts, in seconds.
 pub const MISS_COUNTS_FOR: i64 = 3600;
@@ -38,6 +39,8 @@ pub enum PortalEvent {
     },
     /// Somebody wants a device activated.
     ActivationRequested(Request),
+    /// Somebody wants a device taken out of service.
+    DeactivationRequested(Deactivation),
     /// What the cloud said, or how the way to it is.
     Cloud(CloudEvent),
 }
@@ -63,6 +66,27 @@ pub struct Request {
     pub hub: String,
     /// What its twin shall start with.
     pub twin: InitialTwin,
+}
+
+/// Who wants a device taken out of service, and why.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Deactivation {
+    /// The name of this request.
+    pub deactivation: Uuid,
+    /// The activation that it ends.
+    pub activation: Uuid,
+    /// The device.
+    pub id: RegistrationId,
+    /// Which request for this device it is, counted on from its activations.
+    pub epoch: u32,
+    /// Who asks.
+    pub account: AccountName,
+    /// From where.
+    pub address: String,
+    /// The claim code of the activation, sealed as it was there.
+    pub claim: String,
+    /// Why.
+    pub reason: Reason,
 }
 
 /// An account in the index.
@@ -92,6 +116,35 @@ pub struct Activation {
     pub at: OffsetDateTime,
     /// Where the whole request stands in the journal.
     pub frame: FrameRef,
+    /// That it is to end, as it was asked for last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<End>,
+}
+
+impl Activation {
+    /// Which request for this device is the last that is about this activation.
+    #[must_use]
+    pub fn last_epoch(&self) -> u32 {
+        self.end.as_ref().map_or(self.epoch, |end| end.epoch)
+    }
+}
+
+/// A request to take a device out of service in the index, beside the activation that it ends.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct End {
+    /// The name of this request.
+    pub deactivation: Uuid,
+    /// Which request for this device it is.
+    pub epoch: u32,
+    /// Who asked.
+    pub account: AccountName,
+    /// From where.
+    pub address: String,
+    /// Why.
+    pub reason: Reason,
+    /// When it was saved.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
 }
 
 impl From<CloudEvent> for PortalEvent {
@@ -101,12 +154,15 @@ impl From<CloudEvent> for PortalEvent {
 }
 
 impl Event for PortalEvent {
+    const INDEX_VERSION: u32 = 2;
+
     fn apply(&self, at: &Applied<'_>, changes: &mut Changes<'_>) {
         match self {
             Self::AccountSet { name, password } => {
                 changes.put(&account_key(name), &Account { password: password.clone() });
             }
             Self::ActivationRequested(request) => requested(request, at, changes),
+            Self::DeactivationRequested(asked) => deactivation(asked, at, changes),
             Self::Cloud(event) => {
                 count_miss(event, at, changes);
                 books::record(changes, at, event);
@@ -125,6 +181,7 @@ fn requested(request: &Request, at: &Applied<'_>, changes: &mut Changes<'_>) {
         hub: request.hub.clone(),
         at: at.at,
         frame: at.frame,
+        end: None,
     };
     changes.put(&activation_key(request.activation), &record);
     changes.put(&device_key(&request.id), &request.activation);
@@ -132,7 +189,24 @@ fn requested(request: &Request, at: &Applied<'_>, changes: &mut Changes<'_>) {
     books::want(changes, at, &request.id, Want::Activate, request.epoch);
 }
 
-/// A wrong claim code counts against the device, the account and the address that tried it.
+fn deactivation(asked: &Deactivation, at: &Applied<'_>, changes: &mut Changes<'_>) {
+    let key = activation_key(asked.activation);
+    if let Some(record) = changes.get::<Activation>(&key) {
+        let end = End {
+            deactivation: asked.deactivation,
+            epoch: asked.epoch,
+            account: asked.account.clone(),
+            address: asked.address.clone(),
+            reason: asked.reason.clone(),
+            at: at.at,
+        };
+        changes.put(&key, &Activation { end: Some(end), ..record });
+    }
+    books::want(changes, at, &asked.id, Want::Deactivate, asked.epoch);
+}
+
+/// A wrong claim code counts against the device, the account and the address that tried it. One that was typed to
+/// activate is tried by the deactivation as well, so it counts there too.
 fn count_miss(event: &CloudEvent, at: &Applied<'_>, changes: &mut Changes<'_>) {
     let CloudEvent::Held { id, epoch, why } = event else { return };
     if why.code != "claim-mismatch" {
@@ -140,8 +214,9 @@ fn count_miss(event: &CloudEvent, at: &Applied<'_>, changes: &mut Changes<'_>) {
     }
     let latest: Option<Uuid> = changes.get(&device_key(id));
     let tried: Option<Activation> = latest.and_then(|uuid| changes.get(&activation_key(uuid)));
-    let Some(tried) = tried.filter(|tried| tried.epoch == *epoch) else { return };
-    for key in miss_keys(&tried.id, &tried.account, &tried.address) {
+    let Some(tried) = tried.filter(|tried| tried.last_epoch() == *epoch) else { return };
+    let address = tried.end.as_ref().map_or(&tried.address, |end| &end.address);
+    for key in miss_keys(&tried.id, &tried.account, address) {
         if changes.includes(&key) {
             continue;
         }

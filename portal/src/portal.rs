@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use azure_iot::RegistrationId;
-use cloud_sync::{Activation, Cloud, CloudConfig, CloudError, Describe, Work, Worker};
+use cloud_sync::claim::ClaimCode;
+use cloud_sync::{Activation, Cloud, CloudConfig, CloudError, Deactivation, Describe, Work, Worker};
 use keys::{KeyError, read_private};
 use ledger::Ledger;
 use tokio::task::JoinSet;
@@ -181,18 +182,24 @@ fn worker(
 
 /// What is to be said to DPS about `id`, if `event` is what asked for it.
 fn describe(event: &PortalEvent, id: &RegistrationId, seal: &Seal) -> Option<Work> {
-    let PortalEvent::ActivationRequested(request) = event else { return None };
-    if request.id != *id {
-        return None;
+    match event {
+        PortalEvent::ActivationRequested(request) if request.id == *id => {
+            let code = unsealed(seal, &request.claim, id)?;
+            let (id, twin, hub) = (id.clone(), request.twin.clone(), request.hub.clone());
+            Some(Work::Activate(Activation { id, code, twin, hub }))
+        }
+        PortalEvent::DeactivationRequested(asked) if asked.id == *id => {
+            let code = unsealed(seal, &asked.claim, id)?;
+            Some(Work::Deactivate(Deactivation { id: id.clone(), code }))
+        }
+        _ => None,
     }
-    let Some(code) = seal.reveal(&request.claim, request.id.as_ref()) else {
+}
+
+fn unsealed(seal: &Seal, claim: &str, id: &RegistrationId) -> Option<ClaimCode> {
+    let code = seal.reveal(claim, id.as_ref());
+    if code.is_none() {
         error!(%id, "the claim code cannot be unsealed; was the sealing key replaced?");
-        return None;
-    };
-    Some(Work::Activate(Activation {
-        id: request.id.clone(),
-        code,
-        twin: request.twin.clone(),
-        hub: request.hub.clone(),
-    }))
+    }
+    code
 }

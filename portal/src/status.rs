@@ -1,5 +1,7 @@
 //! What a person is told about a request: only what has happened, and whose turn it is.
 
+mod deactivation;
+
 use cloud_sync::{Cause, LinkState, State};
 use serde::Serialize;
 use time::{Duration, OffsetDateTime};
@@ -45,6 +47,12 @@ pub enum Phase {
     Refused,
     /// A later request for the same device counts instead.
     Replaced,
+    /// The device is to be taken out of service, and is not yet.
+    Deactivating,
+    /// The device is out of service: DPS has it.
+    Deactivated,
+    /// The device was to be taken out of service, and will not be like this.
+    NotDeactivated,
 }
 
 /// Everything that the page shows about a request.
@@ -89,6 +97,9 @@ pub fn status(
     };
     // An outcome of an earlier request is not this one's.
     match standing.filter(|state| state.epoch() >= request.epoch) {
+        Some(state) if request.end.as_ref().is_some_and(|end| end.epoch == state.epoch()) => {
+            deactivation::status(request, state, link)
+        }
         Some(state) if state.epoch() > request.epoch => say(
             Phase::Replaced,
             Turn::Nobody,
@@ -117,7 +128,7 @@ pub fn status(
         }
         Some(State::Waiting { .. }) | None => {
             let (turn, headline, detail) = waiting(link, now - request.at);
-            say(Phase::Waiting, turn, headline, detail.to_owned())
+            say(Phase::Waiting, turn, &headline, detail.to_owned())
         }
     }
 }
@@ -150,37 +161,37 @@ fn refused(code: &str) -> (Turn, &'static str, &'static str) {
 /// How long an answer may take before it is more likely that DPS does not know the device.
 const ANSWERED_WITHIN: Duration = Duration::seconds(10);
 
-fn waiting(link: Option<&LinkState>, waited: Duration) -> (Turn, &'static str, &'static str) {
-    let Some(link) = link else {
+fn waiting(link: Option<&LinkState>, waited: Duration) -> (Turn, String, &'static str) {
+    if link == Some(&LinkState::Up) && waited >= ANSWERED_WITHIN {
         return (
-            Turn::Portal,
-            "Saved; this portal is not connected to the cloud yet",
-            "Your request is stored safely and will be carried out once whoever runs this portal has connected it.",
-        );
-    };
-    match link {
-        LinkState::Up if waited >= ANSWERED_WITHIN => (
             Turn::Factory,
-            "Saved; waiting for the factory to announce the device",
+            "Saved; waiting for the factory to announce the device".to_owned(),
             "The factory announces each device when it has internet. We keep asking and go on by ourselves; \
              you can close this page.",
-        ),
-        LinkState::Up | LinkState::Unknown => (
-            Turn::Portal,
-            "Saved; the cloud is being asked",
-            "Your request is stored safely. You can close this page.",
-        ),
-        LinkState::Down { cause, .. } => (
-            Turn::Portal,
-            match cause {
-                Cause::Busy => "Saved; the cloud is busy",
-                Cause::Unauthorized | Cause::Clock => {
-                    "Saved; the cloud does not accept this portal at the moment"
-                }
-                _ => "Saved; the cloud cannot be reached at the moment",
-            },
-            "Your request is stored safely and will be carried out as soon as possible. You can close this page.",
-        ),
+        );
+    }
+    let detail = match link {
+        None => {
+            "Your request is stored safely and will be carried out once whoever runs this portal has connected it."
+        }
+        Some(LinkState::Up | LinkState::Unknown) => "Your request is stored safely. You can close this page.",
+        Some(LinkState::Down { .. }) => {
+            "Your request is stored safely and will be carried out as soon as possible. You can close this page."
+        }
+    };
+    (Turn::Portal, format!("Saved; {}", link_words(link)), detail)
+}
+
+/// Where a request is that waits for the cloud.
+fn link_words(link: Option<&LinkState>) -> &'static str {
+    match link {
+        None => "this portal is not connected to the cloud yet",
+        Some(LinkState::Up | LinkState::Unknown) => "the cloud is being asked",
+        Some(LinkState::Down { cause, .. }) => match cause {
+            Cause::Busy => "the cloud is busy",
+            Cause::Unauthorized | Cause::Clock => "the cloud does not accept this portal at the moment",
+            _ => "the cloud cannot be reached at the moment",
+        },
     }
 }
 
@@ -193,7 +204,7 @@ mod tests {
 
     const SAVED: OffsetDateTime = datetime!(2026-11-23 10:00 UTC);
 
-    fn request() -> Activation {
+    pub(super) fn request() -> Activation {
         Activation {
             id: "gw-1".parse().unwrap(),
             epoch: 2,
@@ -203,6 +214,7 @@ mod tests {
             hub: "hub-eu.azure-devices.net".to_owned(),
             at: SAVED,
             frame: ledger::FrameRef { segment: 0, offset: 0, seq: 1 },
+            end: None,
         }
     }
 

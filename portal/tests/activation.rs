@@ -32,7 +32,7 @@ async fn a_request_is_saved_and_called_done_only_when_the_cloud_has_it() {
     let saved = browser.activate("GW-1", &CODE.to_lowercase(), METADATA, HUB).await;
     assert_eq!(saved.status, 303, "{}", saved.body);
     let page = browser.get(&saved.location).await;
-    assert!(page.body.contains("Device gw-1") && page.body.contains("Saved;"), "{}", page.body);
+    assert!(page.body.contains("gw-1</span></h1>") && page.body.contains("Saved;"), "{}", page.body);
     assert!(!page.body.contains("Activated"), "{}", page.body);
     let (status, told) = browser.json(&saved.location).await;
     assert_eq!((status, &told["phase"], &told["turn"]), (200, &"waiting".into(), &"portal".into()));

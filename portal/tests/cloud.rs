@@ -104,13 +104,13 @@ impl Cloud {
     }
 }
 
-/// Waits for the request at `path` to leave the phase `waiting`.
+/// Waits for the request at `path` to be neither waiting nor deactivating any more.
 async fn decided(portal: &Running, browser: &support::Browser, path: &str) -> Value {
     let mut changed = portal.ledger.changed();
     loop {
         changed.borrow_and_update();
         let (_, told) = browser.json(path).await;
-        if told["phase"] != "waiting" {
+        if told["phase"] != "waiting" && told["phase"] != "deactivating" {
             return told;
         }
         changed.changed().await.unwrap();
@@ -160,6 +160,63 @@ async fn a_device_that_the_factory_announces_later_is_activated_then() {
     assert_eq!(browser.json(&saved.location).await.1["phase"], "waiting");
     *cloud.dps.enrollment.lock().unwrap() = Some(announced(&CODE.parse().unwrap()));
     assert_eq!(decided(&portal, &browser, &saved.location).await["phase"], "done");
+    portal.stop().await;
+    cloud.stop().await;
+}
+
+#[tokio::test]
+async fn a_deactivation_disables_the_enrollment_and_keeps_the_rest_and_the_same_form_activates_it_again() {
+    let cloud = Cloud::start(Some(announced(&CODE.parse().unwrap())));
+    let portal = Running::start(&cloud.section).await;
+    let browser = portal.signed_in("weber").await;
+    let metadata = r#"{"tags":{"site":"Ulm"},"properties":{"desired":{"telemetryInterval":5}}}"#;
+    let first = browser.activate("gw-1", CODE, metadata, HUB).await.location;
+    assert_eq!(decided(&portal, &browser, &first).await["phase"], "done");
+    let active = cloud.dps.enrollment.lock().unwrap().clone().unwrap();
+
+    let saved = browser.deactivate(&first, "sold").await;
+    assert_eq!((saved.status, &saved.location), (303, &first), "{}", saved.body);
+    assert_eq!(decided(&portal, &browser, &first).await["phase"], "deactivated");
+    let mut expected = active.clone();
+    expected["provisioningStatus"] = json!("disabled");
+    let written = cloud.dps.enrollment.lock().unwrap().clone().unwrap();
+    expected["etag"] = written["etag"].clone();
+    assert_eq!(written, expected);
+
+    let second = browser.activate("gw-1", CODE, metadata, HUB).await.location;
+    assert_ne!(second, first, "the same form is a new request");
+    assert_eq!(decided(&portal, &browser, &second).await["phase"], "done");
+    assert_eq!(cloud.dps.enrollment.lock().unwrap().as_ref().unwrap()["provisioningStatus"], "enabled");
+    assert_eq!(browser.json(&first).await.1["phase"], "replaced");
+    portal.stop().await;
+    cloud.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_with_another_label_or_without_a_record_is_not_deactivated_and_the_page_says_what_that_means()
+ {
+    let cloud = Cloud::start(Some(announced(&CODE.parse().unwrap())));
+    let portal = Running::start(&cloud.section).await;
+    let browser = portal.signed_in("weber").await;
+    let path = browser.activate("gw-1", CODE, "{}", HUB).await.location;
+    assert_eq!(decided(&portal, &browser, &path).await["phase"], "done");
+    let relabelled = json!(ClaimRecord::new(2, &[8; 16], &ClaimCode::from_bits([9; 10])));
+    let before = {
+        let mut stored = cloud.dps.enrollment.lock().unwrap();
+        let record = stored.as_mut().unwrap();
+        record["optionalDeviceInformation"]["claim"] = relabelled;
+        record.clone()
+    };
+    browser.deactivate(&path, "sold").await;
+    let told = decided(&portal, &browser, &path).await;
+    assert_eq!((&told["phase"], &told["code"]), (&json!("not_deactivated"), &json!("claim-mismatch")));
+    assert_eq!(cloud.dps.enrollment.lock().unwrap().clone(), Some(before));
+
+    *cloud.dps.enrollment.lock().unwrap() = None;
+    assert_eq!(browser.deactivate(&path, "sold").await.location, path, "it may be tried again");
+    let told = decided(&portal, &browser, &path).await;
+    assert_eq!((&told["phase"], &told["code"]), (&json!("not_deactivated"), &json!("missing")));
+    assert!(told["detail"].as_str().unwrap().contains("enrollment group"), "{told}");
     portal.stop().await;
     cloud.stop().await;
 }

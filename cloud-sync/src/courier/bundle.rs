@@ -68,7 +68,7 @@ impl Letter {
     }
 }
 
-/// One job. Activations are the portal's: a claim code travels in no file.
+/// One job. Activations and deactivations are the portal's: a claim code travels in no file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Job {
@@ -109,7 +109,7 @@ impl Job {
             Work::Announce(announcement) => Some(Self::Announce(Unit::of(announcement))),
             Work::Replace(amendment) => Some(Self::Replace(change(amendment))),
             Work::Withdraw(amendment) => Some(Self::Withdraw(change(amendment))),
-            Work::Activate(_) => None,
+            Work::Activate(_) | Work::Deactivate(_) => None,
         }
     }
 

@@ -10,6 +10,7 @@ mod guard;
 mod orders;
 mod party;
 mod plant;
+mod portal;
 mod readback;
 mod seeds;
 mod wire;

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use azure_iot::enrollment::{AllocationPolicy, ProvisioningStatus};
-use cloud_sync::{Cause, Permit, ReadBackConfig, Want, answer::Call, clerk::Action, mind::Pace};
+use cloud_sync::{
+    Cause, Deactivation, Permit, ReadBackConfig, Want, answer::Call, conversation::Conversation,
+    deactivate::Deactivating, mind::Pace,
+};
 use emulator::{
     Fate,
     cloud::{Cloud, http::Request},
@@ -13,9 +16,9 @@ use crate::{
     factory::Issued,
     guard, on_all_cores,
     party::Party,
-    plant::{HUB, certificate, name, twin},
+    plant::{HUB, certificate, code, id, name, twin},
     share,
-    wire::{SCOPE, cloud, heard, moment, trouble},
+    wire::{SCOPE, cloud, heard, moment, request, trouble},
 };
 
 /// What can happen around a unit.
@@ -30,7 +33,9 @@ enum Event {
     LateArrival,
     /// The factory dies, comes back and asks again.
     Resend,
+    /// Somebody enables it, whatever it is by now.
     PortalEnable,
+    /// The portal deactivates it, as it does.
     PortalDisable,
     DeviceRegisters,
     Rework,
@@ -136,11 +141,11 @@ impl Scene {
                 self.arrives(&call).map(drop)
             }
             Event::PortalEnable => {
-                self.portal(ProvisioningStatus::Enabled);
+                self.enable();
                 Ok(())
             }
             Event::PortalDisable => {
-                self.portal(ProvisioningStatus::Disabled);
+                self.deactivate();
                 Ok(())
             }
             Event::DeviceRegisters => {
@@ -166,13 +171,7 @@ impl Scene {
 
     /// What the factory asks next, once it may.
     fn ask(&mut self) -> Option<(u64, Call)> {
-        loop {
-            match self.factory.next(self.now) {
-                Action::Ask(number, call) => return Some((number, call)),
-                Action::Rest(Some(rest)) => self.now += rest,
-                Action::Rest(None) | Action::Write(_) => return None,
-            }
-        }
+        self.factory.asks(&mut self.now)
     }
 
     fn send(&mut self) -> Result<(), String> {
@@ -194,13 +193,21 @@ impl Scene {
         guard::meet(&mut self.cloud, moment(self.now), &call, fate, thumbprints, decided)
     }
 
-    fn portal(&mut self, status: ProvisioningStatus) {
+    fn enable(&mut self) {
         self.cloud.act_as_portal(moment(self.now), &name(0), |record| {
-            record.provisioning_status = Some(status);
+            record.provisioning_status = Some(ProvisioningStatus::Enabled);
             record.initial_twin = Some(twin());
             record.allocation_policy = Some(AllocationPolicy::Static);
             record.iot_hubs = Some(vec![HUB.to_owned()]);
         });
+    }
+
+    fn deactivate(&mut self) {
+        let mut talk = Deactivating::new(Deactivation { id: id(0), code: code() });
+        while let Some(call) = talk.next() {
+            let met = self.cloud.meet(moment(self.now), &request(&call), Fate::Served);
+            talk.hear(&heard(met).unwrap().unwrap()).unwrap();
+        }
     }
 
     fn pass(&mut self, want: Want) {
@@ -260,13 +267,13 @@ fn play(events: &[Event], guard: Guard) -> Result<(), String> {
     scene.ends()
 }
 
-/// The events of order `number`, of all orders with repetition that are `length` long.
-fn order(mut number: u64, length: usize) -> Vec<Event> {
-    let base = EVENTS.len() as u64;
+/// The events of order `number`, of all orders of `events` with repetition that are `length` long.
+pub(crate) fn order<E: Copy>(events: &[E], mut number: u64, length: usize) -> Vec<E> {
+    let base = events.len() as u64;
     let digits = (0..length).map(|_| {
         let digit = number % base;
         number /= base;
-        EVENTS[digit as usize]
+        events[digit as usize]
     });
     digits.collect()
 }
@@ -347,7 +354,7 @@ fn what_a_person_decides_is_carried_out() {
 #[test]
 fn no_order_of_four_events_that_may_repeat_undoes_an_activation() {
     let all = (EVENTS.len() as u64).pow(4);
-    on_all_cores(share(all), |number| check(&order(number * (all / share(all)), 4)));
+    on_all_cores(share(all), |number| check(&order(&EVENTS, number * (all / share(all)), 4)));
 }
 
 #[test]

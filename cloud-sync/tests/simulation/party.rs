@@ -63,6 +63,17 @@ impl Party {
         }
     }
 
+    /// What it asks next, once it may: `now` becomes that moment.
+    pub(crate) fn asks(&mut self, now: &mut Duration) -> Option<(u64, Call)> {
+        loop {
+            match self.next(*now) {
+                Action::Ask(number, call) => return Some((number, call)),
+                Action::Rest(Some(rest)) => *now += rest,
+                Action::Rest(None) | Action::Write(_) => return None,
+            }
+        }
+    }
+
     /// Has everything written down that was heard, and nothing asked.
     pub(crate) fn write_down(&mut self, now: Duration) {
         let permit = std::mem::replace(&mut self.permit, Permit::Withheld);

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use aws_lc_rs::digest::{SHA256, digest};
 use azure_iot::{RegistrationId, enrollment::InitialTwin};
 use cloud_sync::{
-    Activation, Amendment, Announcement, CloudEvent, Describe, Provenance, Want, Work, books,
+    Activation, Amendment, Announcement, CloudEvent, Deactivation, Describe, Provenance, Want, Work, books,
     claim::{ClaimCode, ClaimRecord},
 };
 use ledger::{Applied, Changes, Entry, Event};
@@ -29,6 +29,8 @@ pub(crate) enum Happened {
     Unit(Unit),
     /// A device was claimed.
     Claimed { id: RegistrationId, epoch: u32 },
+    /// A device was taken out of service.
+    Released { id: RegistrationId, epoch: u32 },
     /// The worker's own.
     Cloud(CloudEvent),
 }
@@ -58,6 +60,7 @@ impl Event for Happened {
         match self {
             Self::Unit(unit) => books::want(changes, at, &unit.id, unit.want, unit.epoch),
             Self::Claimed { id, epoch } => books::want(changes, at, id, Want::Activate, *epoch),
+            Self::Released { id, epoch } => books::want(changes, at, id, Want::Deactivate, *epoch),
             Self::Cloud(event) => books::record(changes, at, event),
         }
     }
@@ -98,7 +101,8 @@ pub(crate) fn id(unit: usize) -> RegistrationId {
     name(unit).parse().unwrap()
 }
 
-fn code() -> ClaimCode {
+/// What stands on every label.
+pub(crate) fn code() -> ClaimCode {
     ClaimCode::from_bits([7; 10])
 }
 
@@ -134,12 +138,15 @@ pub(crate) fn describe() -> Describe<Happened> {
                 Some(match unit.want {
                     Want::Replace => Work::Replace(Amendment { unit: announcement, earlier }),
                     Want::Withdraw => Work::Withdraw(Amendment { unit: announcement, earlier }),
-                    Want::Announce | Want::Activate => Work::Announce(announcement),
+                    Want::Announce | Want::Activate | Want::Deactivate => Work::Announce(announcement),
                 })
             }
             Happened::Claimed { id: claimed, .. } if claimed == id => {
                 let (id, code, twin, hub) = (id.clone(), code(), twin(), HUB.to_owned());
                 Some(Work::Activate(Activation { id, code, twin, hub }))
+            }
+            Happened::Released { id: released, .. } if released == id => {
+                Some(Work::Deactivate(Deactivation { id: id.clone(), code: code() }))
             }
             _ => None,
         })

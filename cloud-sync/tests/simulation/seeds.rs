@@ -75,19 +75,17 @@ fn happens(world: &mut World, backup: &mut Option<Backup>) {
     let unit = world.dice.usize(..units);
     let now = world.now;
     let seed = world.dice.u64(..);
-    match world.dice.u8(..22) {
+    match world.dice.u8(..23) {
         0..5 => pass(world, unit, Want::Announce),
         5 => pass(world, unit, Want::Replace),
         6 => pass(world, unit, Want::Withdraw),
         7 => {
-            let portal = world.party(Who::Portal);
-            let epoch = books::committed(&portal.ledger, &id(unit))
-                .unwrap()
-                .map_or(1, |known| known.state.epoch() + 1);
-            portal.happens(now, Happened::Claimed { id: id(unit), epoch });
+            let epoch = claims(world, unit) + 1;
+            world.party(Who::Portal).happens(now, Happened::Claimed { id: id(unit), epoch });
         }
         8 => {
             let enabled = world.dice.bool();
+            world.by_hand.insert(unit);
             world.cloud.act_as_portal(moment(now), &name(unit), |record| act(record, enabled));
         }
         9 => {
@@ -123,8 +121,18 @@ fn happens(world: &mut World, backup: &mut Option<Backup>) {
         }
         18 => hold(world, unit),
         19 => pause(world),
+        20 if claims(world, unit) > 0 => {
+            let epoch = claims(world, unit) + 1;
+            world.party(Who::Portal).happens(now, Happened::Released { id: id(unit), epoch });
+        }
         _ => world.weather = weather(&mut world.dice),
     }
+}
+
+/// How often the portal was asked something about a unit.
+fn claims(world: &mut World, unit: usize) -> u32 {
+    let portal = &world.party(Who::Portal).ledger;
+    books::committed(portal, &id(unit)).unwrap().map_or(0, |known| known.state.epoch())
 }
 
 /// A person looks at a job that is held, and decides.
@@ -276,9 +284,40 @@ fn check(seed: u64) {
                 State::Waiting { .. } => panic!("{} still waits", issued.id),
             }
         }
+        for unit in 0..UNITS {
+            check_portal(&mut world, unit);
+        }
     });
     if result.is_err() {
         panic!("seed {seed}");
+    }
+}
+
+/// What the portal was asked last is so, unless somebody has changed it by hand or the factory has scrapped the unit.
+fn check_portal(world: &mut World, unit: usize) {
+    let known = books::committed(&world.party(Who::Portal).ledger, &id(unit)).unwrap();
+    let Some(state) = known.map(|known| known.state) else { return };
+    let record = world.cloud.enrollment(&name(unit));
+    match state {
+        State::Waiting { want, .. } => {
+            assert_eq!((want, record), (Want::Activate, None), "{unit} still waits at the portal");
+        }
+        State::Held { want, why, .. } => {
+            let expected = if want == Want::Activate { "scrapped" } else { "missing" };
+            assert_eq!(why.code, expected, "{unit}: {why:?}");
+        }
+        State::Settled { want, .. } => {
+            let record = record.unwrap_or_else(|| panic!("{unit} is {want:?} and not there"));
+            let information = record.optional_device_information.unwrap_or_default();
+            if world.by_hand.contains(&unit) || information["edge"]["scrapped"] == true {
+                return;
+            }
+            let expected = match want {
+                Want::Activate => ProvisioningStatus::Enabled,
+                _ => ProvisioningStatus::Disabled,
+            };
+            assert_eq!(record.provisioning_status, Some(expected), "{unit} was to be {want:?}");
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+    collections::{BTreeSet, BinaryHeap, HashMap},
     time::Duration,
 };
 
@@ -60,6 +60,8 @@ pub(crate) struct World {
     pub(crate) dice: fastrand::Rng,
     parties: HashMap<Who, Party>,
     pub(crate) issued: Issued,
+    /// The units whose records somebody has changed by hand.
+    pub(crate) by_hand: BTreeSet<usize>,
     /// What is on its way, by the time at which it arrives.
     order: BinaryHeap<Reverse<(Duration, u64)>>,
     flights: HashMap<u64, (Sender, Flight)>,
@@ -84,6 +86,7 @@ impl World {
             forecast: Forecast::new(dice.fork()),
             parties: parties.into_iter().collect(),
             issued: Issued::nothing(),
+            by_hand: BTreeSet::new(),
             order: BinaryHeap::new(),
             flights: HashMap::new(),
             sent: 0,

@@ -310,6 +310,7 @@ fn verb(want: Want) -> &'static str {
         Want::Replace => "replace",
         Want::Withdraw => "withdraw",
         Want::Activate => "activate",
+        Want::Deactivate => "deactivate",
     }
 }
 

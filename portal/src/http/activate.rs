@@ -114,7 +114,7 @@ pub(crate) async fn request(
         Err(mistakes) => return again(StatusCode::UNPROCESSABLE_ENTITY, draft, mistakes, None),
     };
     let from = address.ip().to_string();
-    if let Err(wait) = app.count(&tries(&app, &somebody.account, &from), now()) {
+    if let Err(wait) = app.count(&tries(&app, "request", &somebody.account, &from), now()) {
         let text =
             format!("These were many requests. Wait {}, then activate again.", minutes(wait.as_secs()));
         return again(StatusCode::TOO_MANY_REQUESTS, draft, whole(&text), None);
@@ -201,11 +201,12 @@ async fn save(
     }
 }
 
-fn tries(app: &App, account: &AccountName, from: &str) -> [(String, Allowance); 2] {
+/// How often an account, and an address, may ask for the same thing.
+pub(crate) fn tries(app: &App, what: &str, account: &AccountName, from: &str) -> [(String, Allowance); 2] {
     let most = app.limits.requests_per_hour.max(1);
     [
-        (format!("request/{account}"), Allowance { tries: most, within: HOUR }),
-        (format!("request-from/{from}"), Allowance { tries: most * 2, within: HOUR }),
+        (format!("{what}/{account}"), Allowance { tries: most, within: HOUR }),
+        (format!("{what}-from/{from}"), Allowance { tries: most * 2, within: HOUR }),
     ]
 }
 
@@ -221,7 +222,7 @@ fn words(refusal: Refusal) -> (StatusCode, Mistake, Option<String>) {
             let since = activations::moment(since);
             let text = format!(
                 "This device has been active since {since}. What you typed now was not sent; \
-                 change an active device in your IoT Hub."
+                 change an active device in your IoT Hub, or deactivate it first."
             );
             (StatusCode::CONFLICT, mistake("device", text), Some(activations::path(activation)))
         }
@@ -234,7 +235,7 @@ fn words(refusal: Refusal) -> (StatusCode, Mistake, Option<String>) {
     }
 }
 
-fn minutes(seconds: u64) -> String {
+pub(crate) fn minutes(seconds: u64) -> String {
     match seconds.div_ceil(60).max(1) {
         1 => "a minute".to_owned(),
         minutes => format!("{minutes} minutes"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use azure_iot::RegistrationId;
-use cloud_sync::books;
+use cloud_sync::{State as Standing, books};
 use http::{HeaderMap, StatusCode, header};
 use ledger::ReadError;
 use serde::Serialize;
@@ -16,11 +16,12 @@ use uuid::Uuid;
 use web::{Json, Problem};
 
 use crate::account::AccountName;
-use crate::event::{Activation, PortalEvent, activation_key, mine_prefix};
+use crate::event::{Activation, End, PortalEvent, Request, activation_key, mine_prefix};
 use crate::http::App;
 use crate::http::forms::text;
 use crate::http::pages::{self, Activations, Draft, Line, Message, page};
 use crate::http::session::SignedIn;
+use crate::reason::Reason;
 use crate::status::{Status, status};
 use crate::{metadata, now};
 
@@ -38,6 +39,25 @@ struct Told<'a> {
     turn_words: &'static str,
     ended: String,
     looked: String,
+    /// That the device is to be taken out of service, or is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deactivation: Option<Ending<'a>>,
+}
+
+/// Who wants a device taken out of service, and why.
+#[derive(Serialize)]
+struct Ending<'a> {
+    deactivation: Uuid,
+    account: &'a AccountName,
+    reason: &'a Reason,
+    #[serde(with = "time::serde::rfc3339")]
+    saved_at: OffsetDateTime,
+}
+
+impl<'a> From<&'a End> for Ending<'a> {
+    fn from(end: &'a End) -> Self {
+        Self { deactivation: end.deactivation, account: &end.account, reason: &end.reason, saved_at: end.at }
+    }
 }
 
 pub(crate) async fn show(
@@ -63,7 +83,9 @@ pub(crate) async fn show(
     let looked = moment(now());
     if json {
         let (device, hub, turn_words) = (&record.id, record.hub.as_str(), status.turn.words());
-        return Json(Told { activation, device, hub, status, turn_words, ended, looked }).into_response();
+        let deactivation = record.end.as_ref().map(Ending::from);
+        let told = Told { activation, device, hub, status, turn_words, ended, looked, deactivation };
+        return Json(told).into_response();
     }
     let account = somebody.account.to_string();
     let shown = pages::Activation {
@@ -74,6 +96,11 @@ pub(crate) async fn show(
         device: record.id.to_string(),
         hub: &record.hub,
         status: &status,
+        end: record.end.as_ref().map(|end| pages::End {
+            saved: moment(end.at),
+            account: end.account.to_string(),
+            reason: end.reason.to_string(),
+        }),
         saved: moment(record.at),
         ended,
         looked,
@@ -119,9 +146,27 @@ fn look(
 ) -> Result<Option<(Activation, Status)>, ReadError> {
     let record: Option<Activation> = app.ledger.get(&activation_key(activation))?;
     let Some(record) = record.filter(|record| record.account == *account) else { return Ok(None) };
-    let standing = books::committed(&app.ledger, &record.id)?.map(|standing| standing.state);
+    let standing = standing(app, &record.id)?;
     let status = status(&record, standing.as_ref(), app.link().as_ref(), now());
     Ok(Some((record, status)))
+}
+
+/// Where a device stands with the cloud.
+pub(crate) fn standing(app: &App, id: &RegistrationId) -> Result<Option<Standing>, ReadError> {
+    Ok(books::committed(&app.ledger, id)?.map(|standing| standing.state))
+}
+
+/// Everything that was typed for the request `record`, which is `activation`.
+pub(crate) fn asked_for(
+    app: &App,
+    record: &Activation,
+    activation: Uuid,
+) -> Result<Option<Request>, ReadError> {
+    let entry = app.ledger.entry(&record.frame)?;
+    Ok(entry.events.into_iter().find_map(|event| match event {
+        PortalEvent::ActivationRequested(request) if request.activation == activation => Some(request),
+        _ => None,
+    }))
 }
 
 /// What was typed for a request of this account, without the claim code, to try again.
@@ -130,15 +175,12 @@ pub(crate) fn draft(app: &App, account: &AccountName, activation: Uuid) -> Optio
     if record.account != *account {
         return None;
     }
-    let entry = app.ledger.entry(&record.frame).ok()?;
-    entry.events.into_iter().find_map(|event| match event {
-        PortalEvent::ActivationRequested(request) if request.activation == activation => Some(Draft {
-            device: request.id.to_string(),
-            claim: String::new(),
-            metadata: metadata::text(&request.twin),
-            hub: request.hub,
-        }),
-        _ => None,
+    let request = asked_for(app, &record, activation).ok()??;
+    Some(Draft {
+        device: request.id.to_string(),
+        claim: String::new(),
+        metadata: metadata::text(&request.twin),
+        hub: request.hub,
     })
 }
 
@@ -158,7 +200,8 @@ pub(crate) fn wants_json(headers: &HeaderMap) -> bool {
     text(headers, &header::ACCEPT).is_some_and(|accept| accept.contains("application/json"))
 }
 
-fn nothing(somebody: &SignedIn, json: bool) -> Response {
+/// What is answered about a request that is not one of this account.
+pub(crate) fn nothing(somebody: &SignedIn, json: bool) -> Response {
     if json {
         return Problem::not_found().into_response();
     }

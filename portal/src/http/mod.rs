@@ -6,6 +6,7 @@
 mod activate;
 mod activations;
 mod assets;
+mod deactivate;
 mod forms;
 mod health;
 mod login;
@@ -90,6 +91,7 @@ pub(crate) fn router(
         .route("/activate", get(activate::show).post(activate::request))
         .route("/activations", get(activations::list))
         .route("/activations/{activation}", get(activations::show))
+        .route("/activations/{activation}/deactivate", get(deactivate::show).post(deactivate::request))
         .layer(middleware::from_fn_with_state(app.clone(), forms::same_origin))
         .layer(session::layer(app.limits.session))
         // What a person typed or may see stays out of every cache.

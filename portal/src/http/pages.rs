@@ -86,6 +86,13 @@ impl Activate<'_> {
     }
 }
 
+/// Who wants a device taken out of service, and why.
+pub(crate) struct End {
+    pub(crate) saved: String,
+    pub(crate) account: String,
+    pub(crate) reason: String,
+}
+
 /// What became of a request.
 #[derive(Template)]
 #[template(path = "activation.html")]
@@ -97,6 +104,7 @@ pub(crate) struct Activation<'a> {
     pub(crate) device: String,
     pub(crate) hub: &'a str,
     pub(crate) status: &'a Status,
+    pub(crate) end: Option<End>,
     pub(crate) saved: String,
     pub(crate) ended: String,
     pub(crate) looked: String,
@@ -108,11 +116,37 @@ impl Activation<'_> {
     }
 
     fn open(&self) -> bool {
-        self.status.phase == Phase::Waiting
+        matches!(self.status.phase, Phase::Waiting | Phase::Deactivating)
     }
 
     fn again(&self) -> bool {
-        self.status.phase == Phase::Refused
+        matches!(self.status.phase, Phase::Refused | Phase::Deactivated)
+    }
+
+    fn may_end(&self) -> bool {
+        matches!(self.status.phase, Phase::Waiting | Phase::Done | Phase::NotDeactivated)
+    }
+}
+
+/// The page that takes a device out of service.
+#[derive(Template)]
+#[template(path = "deactivate.html")]
+pub(crate) struct Deactivate<'a> {
+    pub(crate) account: Option<String>,
+    pub(crate) token: String,
+    /// The page of the activation.
+    pub(crate) path: String,
+    pub(crate) device: String,
+    pub(crate) hub: &'a str,
+    pub(crate) reason: &'a str,
+    pub(crate) mistake: Option<Mistake>,
+    /// Why it is not done, instead of the form.
+    pub(crate) barred: Option<&'a str>,
+}
+
+impl Deactivate<'_> {
+    fn wrong(&self) -> bool {
+        self.mistake.as_ref().is_some_and(|mistake| mistake.field == "reason")
     }
 }
 
@@ -150,5 +184,8 @@ pub(crate) fn phase(phase: Phase) -> &'static str {
         Phase::Done => "done",
         Phase::Refused => "refused",
         Phase::Replaced => "replaced",
+        Phase::Deactivating => "deactivating",
+        Phase::Deactivated => "deactivated",
+        Phase::NotDeactivated => "not_deactivated",
     }
 }

@@ -177,4 +177,11 @@ impl Browser {
         ];
         self.post("/activate", &form).await
     }
+
+    /// Fills in the form that takes the device of an activation out of service, and sends it.
+    pub async fn deactivate(&self, activation: &str, reason: &str) -> Answer {
+        let path = format!("{activation}/deactivate");
+        let token = self.get("/activate").await.token();
+        self.post(&path, &[("token", &token), ("reason", reason)]).await
+    }
 }
