@@ -130,7 +130,7 @@ impl World {
 
         let state = dir.join("portal");
         let password = random_words();
-        portal::init(&state, names.to_vec())?;
+        portal::init(&state, names.to_vec()).await?;
         portal::set_account(&state, ACCOUNT.parse()?, &Passphrase::new(password.clone())?, AccountIs::New)
             .await?;
         let text = format!(

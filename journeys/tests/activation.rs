@@ -109,7 +109,7 @@ async fn issue(floor: &Floor, token: &str, n: usize) -> Result<Device> {
 
 async fn portal(dir: &Path, sky: &Sky) -> Result<Portal> {
     let state = dir.join("portal");
-    portal::init(&state, vec!["localhost".to_owned()])?;
+    portal::init(&state, vec!["localhost".to_owned()]).await?;
     let password = Passphrase::new(PASSWORD.to_owned())?;
     portal::set_account(&state, ACCOUNT.parse()?, &password, AccountIs::New).await?;
     let text = format!(

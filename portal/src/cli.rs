@@ -79,7 +79,7 @@ impl Failure {
 /// Does what was typed.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
     let done = match arguments.command {
-        Command::Init { state, names } => init(&state, names),
+        Command::Init { state, names } => init(&state, names).await,
         Command::Account(AccountCommand::Add(account)) => set_account(account, AccountIs::New).await,
         Command::Account(AccountCommand::Password(account)) => set_account(account, AccountIs::Known).await,
         Command::Run { config, state } => open(config, state).await,
@@ -93,8 +93,8 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-fn init(state: &std::path::Path, names: Vec<String>) -> Result<(), Failure> {
-    let report = portal::init(state, names).map_err(|why| match why {
+async fn init(state: &std::path::Path, names: Vec<String>) -> Result<(), Failure> {
+    let report = portal::init(state, names).await.map_err(|why| match why {
         InitError::NotEmpty(_) => Failure(why.into(), 5),
         InitError::Name(_) => Failure(why.into(), 2),
         _ => Failure(why.into(), 1),

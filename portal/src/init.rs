@@ -58,7 +58,7 @@ pub struct InitReport {
 ///
 /// # Errors
 /// When the folder is not empty or cannot be written.
-pub fn init(dir: &Path, names: Vec<String>) -> Result<InitReport, InitError> {
+pub async fn init(dir: &Path, names: Vec<String>) -> Result<InitReport, InitError> {
     let io = |source| InitError::Io { path: dir.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
     if fs::read_dir(dir).map_err(io)?.next().is_some() {
@@ -70,7 +70,8 @@ pub fn init(dir: &Path, names: Vec<String>) -> Result<InitReport, InitError> {
     create_private(&folder.root(), made.root.as_bytes())?;
     create_private(&folder.server_certificate(), made.server.as_bytes())?;
     create_private(&folder.server_key(), Zeroizing::new(made.server_key).as_bytes())?;
-    folder.ledger(&Options::default())?;
+    // Whoever comes next finds it closed.
+    folder.ledger(&Options::default())?.close().await;
     // Last: with this file the folder counts as made.
     let seal: [u8; 32] = random()?;
     Seal::create(&folder.seal_key(), &seal)?;

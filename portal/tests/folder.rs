@@ -15,9 +15,9 @@ fn words(text: &str) -> Passphrase {
 async fn init_destroys_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("portal");
-    portal::init(&state, vec!["localhost".to_owned()]).unwrap();
+    portal::init(&state, vec!["localhost".to_owned()]).await.unwrap();
     let root = std::fs::read(state.join("root.pem")).unwrap();
-    let refused = portal::init(&state, vec!["localhost".to_owned()]).unwrap_err().to_string();
+    let refused = portal::init(&state, vec!["localhost".to_owned()]).await.unwrap_err().to_string();
     assert!(refused.contains("is not empty; nothing was changed"), "{refused}");
     assert_eq!(std::fs::read(state.join("root.pem")).unwrap(), root);
 }

@@ -39,7 +39,7 @@ impl Running {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let state = dir.path().join("portal");
         if !state.exists() {
-            portal::init(&state, vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+            portal::init(&state, vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).await.unwrap();
             for name in ["weber", "klein"] {
                 let password = Passphrase::new(PASSWORD.to_owned()).unwrap();
                 portal::set_account(&state, name.parse().unwrap(), &password, AccountIs::New).await.unwrap();
