@@ -16,93 +16,65 @@ use azure_iot::{
 };
 
 use crate::{
-    answer::{Answer, Call, Trouble},
-    conversation::Conversation,
     enrollment::{check_claim, is_scrapped},
-    rewrite::{Ask, Rewrite, unread},
+    rewrite::{Purpose, Rewriting, Step},
     work::{Activation, Outcome},
 };
 
-/// The conversation about one device.
+/// What an activation wants of a record.
 #[derive(Debug)]
-pub struct Activating {
+pub struct Activate {
     activation: Activation,
     /// Something else was asked for this device before.
     later: bool,
-    rewrite: Rewrite,
-    outcome: Option<Outcome>,
 }
+
+/// The conversation about one device.
+pub type Activating = Rewriting<Activate>;
 
 impl Activating {
     /// A conversation that enables the enrollment of a claimed device.
     #[must_use]
     pub fn new(activation: Activation) -> Self {
-        Self { activation, later: false, rewrite: Rewrite::new(), outcome: None }
+        Self::with(Activate { activation, later: false })
     }
 
     /// The same, where something else was asked for this device before, and may still arrive.
     #[must_use]
-    pub fn later(self, later: bool) -> Self {
-        Self { later, ..self }
+    pub fn later(mut self, later: bool) -> Self {
+        self.purpose.later = later;
+        self
+    }
+}
+
+impl Purpose for Activate {
+    const WHAT: &'static str = "the activation";
+
+    fn id(&self) -> &RegistrationId {
+        &self.activation.id
     }
 
-    fn hear_read(&mut self, answer: &Answer) -> Result<(), Trouble> {
-        match answer.status {
-            200 => match prepare(&self.activation, self.later, answer.parse()?) {
-                Ok(record) => self.rewrite.write(record),
-                Err(outcome) => self.outcome = Some(outcome),
-            },
-            404 => self.outcome = Some(Outcome::Later("the factory has not announced it yet")),
-            _ => self.outcome = Some(unread(answer, rejected)),
+    fn found(&mut self, found: IndividualEnrollment) -> Step {
+        if is_scrapped(&found) {
+            return Err(Outcome::stopped("scrapped", "the factory has scrapped this unit"));
         }
-        Ok(())
-    }
-}
-
-impl Conversation for Activating {
-    fn next(&self) -> Option<Call> {
-        self.rewrite.next(&self.activation.id)
-    }
-
-    fn hear(&mut self, answer: &Answer) -> Result<(), Trouble> {
-        match self.rewrite.answered() {
-            Some(Ask::Read) => self.hear_read(answer)?,
-            Some(Ask::Write(_)) => self.outcome = self.rewrite.wrote(answer, rejected),
-            None => {}
+        check_claim(&found, &self.activation.code)?;
+        let Some(etag) = found.etag.clone() else {
+            return Err(Outcome::stopped("rejected", "DPS shows the enrollment without an ETag"));
+        };
+        let mut wanted = found.clone().writable();
+        wanted.initial_twin = Some(self.activation.twin.clone());
+        wanted.allocation_policy = Some(AllocationPolicy::Static);
+        wanted.iot_hubs = Some(vec![self.activation.hub.clone()]);
+        wanted.provisioning_status = Some(ProvisioningStatus::Enabled);
+        if !self.later && wanted == found.writable() {
+            return Err(Outcome::Accepted);
         }
-        Ok(())
+        wanted.etag = Some(etag);
+        Ok(wanted)
     }
 
-    fn outcomes(self: Box<Self>) -> Vec<(RegistrationId, Outcome)> {
-        self.outcome.into_iter().map(|outcome| (self.activation.id.clone(), outcome)).collect()
+    fn missing(&self) -> Step {
+        Err(Outcome::Later("the factory has not announced it yet"))
     }
-}
-
-/// Checks what was found, and turns it into what shall be there. Every field that is not ours is kept.
-fn prepare(
-    activation: &Activation,
-    later: bool,
-    found: IndividualEnrollment,
-) -> Result<IndividualEnrollment, Outcome> {
-    if is_scrapped(&found) {
-        return Err(Outcome::stopped("scrapped", "the factory has scrapped this unit"));
-    }
-    check_claim(&found, &activation.code)?;
-    let Some(etag) = found.etag.clone() else {
-        return Err(Outcome::stopped("rejected", "DPS shows the enrollment without an ETag"));
-    };
-    let mut wanted = found.clone().writable();
-    wanted.initial_twin = Some(activation.twin.clone());
-    wanted.allocation_policy = Some(AllocationPolicy::Static);
-    wanted.iot_hubs = Some(vec![activation.hub.clone()]);
-    wanted.provisioning_status = Some(ProvisioningStatus::Enabled);
-    if !later && wanted == found.writable() {
-        return Err(Outcome::Accepted);
-    }
-    wanted.etag = Some(etag);
-    Ok(wanted)
-}
-
-fn rejected(answer: &Answer) -> Outcome {
-    Outcome::stopped("rejected", format!("DPS refuses the activation: {}", answer.summary()))
 }

@@ -23,10 +23,8 @@ use serde_json::{Value, json};
 
 use crate::{
     announce::{generation, record},
-    answer::{Answer, Call, Trouble},
-    conversation::Conversation,
     enrollment::{is_disabled, is_scrapped, is_unassigned, secondary},
-    rewrite::{Ask, Rewrite, unread},
+    rewrite::{Purpose, Rewriting, Step},
     state::CHANGED,
     work::{Amendment, Outcome},
 };
@@ -40,19 +38,21 @@ enum Change {
     Withdraw,
 }
 
-/// The conversation about one unit.
+/// What an amendment wants of a record.
 #[derive(Debug)]
-pub struct Amending {
+pub struct Amend {
     change: Change,
     amendment: Amendment,
     /// The version of the record that gives way, because a person has decided so.
     decided: Option<String>,
     /// The generation of the box that speaks; the unit may be one of an earlier one.
     own: u8,
-    rewrite: Rewrite,
-    generation: Option<u8>,
-    outcome: Option<Outcome>,
+    /// The highest generation of the box that was seen.
+    seen: Option<u8>,
 }
+
+/// The conversation about one unit.
+pub type Amending = Rewriting<Amend>;
 
 impl Amending {
     /// A conversation that puts the unit's new certificate in the place of an earlier one.
@@ -70,75 +70,48 @@ impl Amending {
 
     fn new(change: Change, amendment: Amendment) -> Self {
         let own = amendment.unit.provenance.generation;
-        Self {
-            change,
-            amendment,
-            decided: None,
-            own,
-            rewrite: Rewrite::new(),
-            generation: None,
-            outcome: None,
-        }
+        Self::with(Amend { change, amendment, decided: None, own, seen: None })
     }
 
     /// The same, said by a box of this generation; without one, by that which issued the unit.
     #[must_use]
-    pub fn by(self, generation: Option<u8>) -> Self {
-        let own = generation.unwrap_or(self.own);
-        Self { own, ..self }
+    pub fn by(mut self, generation: Option<u8>) -> Self {
+        self.purpose.own = generation.unwrap_or(self.purpose.own);
+        self
     }
 
     /// The same, because a person has decided that the record of this version gives way.
     #[must_use]
-    pub fn decided(self, etag: Option<String>) -> Self {
-        Self { decided: etag, ..self }
-    }
-
-    fn hear_read(&mut self, answer: &Answer) -> Result<(), Trouble> {
-        match answer.status {
-            200 => {
-                let found = answer.parse()?;
-                let seen = generation(&self.amendment.unit, &found);
-                self.generation = self.generation.max(seen);
-                if seen > Some(self.own) {
-                    // This box lives on elsewhere: what it finds is no longer its to change.
-                    self.outcome =
-                        Some(Outcome::Later("a later generation of this box has written the enrollment"));
-                    return Ok(());
-                }
-                match prepare(self.change, &self.amendment, self.decided.as_deref(), found) {
-                    Ok(record) => self.rewrite.write(record),
-                    Err(outcome) => self.outcome = Some(outcome),
-                }
-            }
-            // Without an ETag it is only created.
-            404 => self.rewrite.write(record(&self.amendment.unit)),
-            _ => self.outcome = Some(unread(answer, rejected)),
-        }
-        Ok(())
+    pub fn decided(mut self, etag: Option<String>) -> Self {
+        self.purpose.decided = etag;
+        self
     }
 }
 
-impl Conversation for Amending {
-    fn next(&self) -> Option<Call> {
-        self.rewrite.next(&self.amendment.unit.id)
+impl Purpose for Amend {
+    const WHAT: &'static str = "the change";
+
+    fn id(&self) -> &RegistrationId {
+        &self.amendment.unit.id
     }
 
-    fn hear(&mut self, answer: &Answer) -> Result<(), Trouble> {
-        match self.rewrite.answered() {
-            Some(Ask::Read) => self.hear_read(answer)?,
-            Some(Ask::Write(_)) => self.outcome = self.rewrite.wrote(answer, rejected),
-            None => {}
+    fn found(&mut self, found: IndividualEnrollment) -> Step {
+        let seen = generation(&self.amendment.unit, &found);
+        self.seen = self.seen.max(seen);
+        if seen > Some(self.own) {
+            // This box lives on elsewhere: what it finds is no longer its to change.
+            return Err(Outcome::Later("a later generation of this box has written the enrollment"));
         }
-        Ok(())
+        prepare(self.change, &self.amendment, self.decided.as_deref(), found)
+    }
+
+    fn missing(&self) -> Step {
+        // Without an ETag it is only created.
+        Ok(record(&self.amendment.unit))
     }
 
     fn generation(&self) -> Option<u8> {
-        self.generation
-    }
-
-    fn outcomes(self: Box<Self>) -> Vec<(RegistrationId, Outcome)> {
-        self.outcome.into_iter().map(|outcome| (self.amendment.unit.id.clone(), outcome)).collect()
+        self.seen
     }
 }
 
@@ -148,7 +121,7 @@ fn prepare(
     amendment: &Amendment,
     decided: Option<&str>,
     found: IndividualEnrollment,
-) -> Result<IndividualEnrollment, Outcome> {
+) -> Step {
     let unit = &amendment.unit;
     let information = found.optional_device_information.clone().unwrap_or_default();
     let (scrapped, disabled) = (is_scrapped(&found), is_disabled(&found));
@@ -222,8 +195,4 @@ fn ours_alone(found: &IndividualEnrollment, ours: bool) -> Result<(), (&'static 
         return Err(("assigned", "the device has registered already, and may live at a hub".to_owned()));
     }
     Ok(())
-}
-
-fn rejected(answer: &Answer) -> Outcome {
-    Outcome::stopped("rejected", format!("DPS refuses the change: {}", answer.summary()))
 }

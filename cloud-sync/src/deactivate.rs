@@ -19,82 +19,50 @@ use azure_iot::{
 };
 
 use crate::{
-    answer::{Answer, Call, Trouble},
-    conversation::Conversation,
     enrollment::{check_claim, is_disabled, is_scrapped},
-    rewrite::{Ask, Rewrite, unread},
+    rewrite::{Purpose, Rewriting, Step},
     work::{Deactivation, Outcome},
 };
 
-/// The conversation about one device.
+/// What a deactivation wants of a record.
 #[derive(Debug)]
-pub struct Deactivating {
-    deactivation: Deactivation,
-    rewrite: Rewrite,
-    outcome: Option<Outcome>,
-}
+pub struct Deactivate(Deactivation);
+
+/// The conversation about one device.
+pub type Deactivating = Rewriting<Deactivate>;
 
 impl Deactivating {
     /// A conversation that disables the enrollment of a device, and leaves the rest of it as it is.
     #[must_use]
     pub fn new(deactivation: Deactivation) -> Self {
-        Self { deactivation, rewrite: Rewrite::new(), outcome: None }
+        Self::with(Deactivate(deactivation))
+    }
+}
+
+impl Purpose for Deactivate {
+    const WHAT: &'static str = "the deactivation";
+
+    fn id(&self) -> &RegistrationId {
+        &self.0.id
     }
 
-    fn hear_read(&mut self, answer: &Answer) -> Result<(), Trouble> {
-        match answer.status {
-            200 => match prepare(&self.deactivation, answer.parse()?) {
-                Ok(record) => self.rewrite.write(record),
-                Err(outcome) => self.outcome = Some(outcome),
-            },
-            404 => {
-                let detail = "DPS has no enrollment for this device, so there is nothing to disable; \
-                              an enrollment group may still let it in";
-                self.outcome = Some(Outcome::stopped("missing", detail));
-            }
-            _ => self.outcome = Some(unread(answer, rejected)),
+    fn found(&mut self, found: IndividualEnrollment) -> Step {
+        check_claim(&found, &self.0.code)?;
+        if is_disabled(&found) && is_scrapped(&found) {
+            return Err(Outcome::Accepted);
         }
-        Ok(())
-    }
-}
-
-impl Conversation for Deactivating {
-    fn next(&self) -> Option<Call> {
-        self.rewrite.next(&self.deactivation.id)
-    }
-
-    fn hear(&mut self, answer: &Answer) -> Result<(), Trouble> {
-        match self.rewrite.answered() {
-            Some(Ask::Read) => self.hear_read(answer)?,
-            Some(Ask::Write(_)) => self.outcome = self.rewrite.wrote(answer, rejected),
-            None => {}
-        }
-        Ok(())
+        let Some(etag) = found.etag.clone() else {
+            return Err(Outcome::stopped("rejected", "DPS shows the enrollment without an ETag"));
+        };
+        let mut wanted = found.writable();
+        wanted.provisioning_status = Some(ProvisioningStatus::Disabled);
+        wanted.etag = Some(etag);
+        Ok(wanted)
     }
 
-    fn outcomes(self: Box<Self>) -> Vec<(RegistrationId, Outcome)> {
-        self.outcome.into_iter().map(|outcome| (self.deactivation.id.clone(), outcome)).collect()
+    fn missing(&self) -> Step {
+        let detail = "DPS has no enrollment for this device, so there is nothing to disable; an enrollment group may \
+                      still let it in";
+        Err(Outcome::stopped("missing", detail))
     }
-}
-
-/// Checks what was found, and turns it into what shall be there.
-fn prepare(
-    deactivation: &Deactivation,
-    found: IndividualEnrollment,
-) -> Result<IndividualEnrollment, Outcome> {
-    check_claim(&found, &deactivation.code)?;
-    if is_disabled(&found) && is_scrapped(&found) {
-        return Err(Outcome::Accepted);
-    }
-    let Some(etag) = found.etag.clone() else {
-        return Err(Outcome::stopped("rejected", "DPS shows the enrollment without an ETag"));
-    };
-    let mut wanted = found.writable();
-    wanted.provisioning_status = Some(ProvisioningStatus::Disabled);
-    wanted.etag = Some(etag);
-    Ok(wanted)
-}
-
-fn rejected(answer: &Answer) -> Outcome {
-    Outcome::stopped("rejected", format!("DPS refuses the deactivation: {}", answer.summary()))
 }

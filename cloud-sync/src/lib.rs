@@ -34,7 +34,7 @@ pub mod look;
 pub mod mind;
 pub mod readback;
 mod reread;
-mod rewrite;
+pub mod rewrite;
 mod round;
 pub mod state;
 mod survey;
