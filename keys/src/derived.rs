@@ -4,7 +4,7 @@
 //! with the same passphrase shares its salt, so a box with many keys pays once. Whoever guesses a passphrase needs no
 //! more than one of its files either way.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pkcs8::pkcs5::{pbes2::ScryptParams, scrypt};
 use zeroize::Zeroizing;
@@ -28,14 +28,14 @@ pub(crate) struct Derivation {
 }
 
 impl Derivation {
-    /// As it stands in a file.
-    pub(crate) fn of(parameters: &ScryptParams<'_>) -> Self {
-        Self {
+    /// As it stands in a file; `None` where that says it is for a key of another length.
+    pub(crate) fn of(parameters: &ScryptParams<'_>) -> Option<Self> {
+        parameters.key_length.is_none_or(|length| usize::from(length) == Key::default().len()).then(|| Self {
             salt: parameters.salt.to_vec(),
             n: parameters.cost_parameter,
             r: parameters.block_size,
             p: parameters.parallelization,
-        }
+        })
     }
 
     /// Ours, with a salt of its own; `None` where the system has no randomness.
@@ -77,27 +77,31 @@ pub(crate) struct Derived(Arc<Mutex<Vec<(Derivation, Key)>>>);
 impl Derived {
     /// The key for a file that was locked with `derivation`.
     pub(crate) fn key(&self, derivation: Derivation, words: &[u8]) -> Option<Key> {
-        // Who comes meanwhile waits: most likely for the same key.
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, key)) = known.iter().find(|(known, _)| *known == derivation) {
-            return Some(key.clone());
-        }
-        let key = derivation.run(words)?;
-        known.push((derivation, key.clone()));
-        Some(key)
+        remembered(&mut self.known(), derivation, words)
     }
 
     /// The key for a new file, and with what it was derived.
     pub(crate) fn own(&self, words: &[u8]) -> Option<(Derivation, Key)> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = known.iter().find(|(known, _)| known.is_ours()) {
-            return Some(own.clone());
-        }
-        let derivation = Derivation::fresh()?;
-        let key = derivation.run(words)?;
-        known.push((derivation.clone(), key.clone()));
+        let mut known = self.known();
+        let own = known.iter().map(|(known, _)| known).find(|known| known.is_ours()).cloned();
+        let derivation = own.or_else(Derivation::fresh)?;
+        let key = remembered(&mut known, derivation.clone(), words)?;
         Some((derivation, key))
     }
+
+    /// Held while a key is derived: who comes meanwhile waits, most likely for the same one.
+    fn known(&self) -> MutexGuard<'_, Vec<(Derivation, Key)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn remembered(known: &mut Vec<(Derivation, Key)>, derivation: Derivation, words: &[u8]) -> Option<Key> {
+    if let Some((_, key)) = known.iter().find(|(known, _)| *known == derivation) {
+        return Some(key.clone());
+    }
+    let key = derivation.run(words)?;
+    known.push((derivation, key.clone()));
+    Some(key)
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ fn opened(envelope: &EncryptedPrivateKeyInfo<'_>, passphrase: &Passphrase) -> Op
         // Whatever else OpenSSL has made.
         _ => return envelope.decrypt(passphrase.as_bytes()).ok(),
     };
-    let key = passphrase.key(Derivation::of(kdf))?;
+    let key = passphrase.key(Derivation::of(kdf)?)?;
     let cipher = PaddedBlockDecryptingKey::cbc_pkcs7(UnboundCipherKey::new(&AES_256, &*key).ok()?).ok()?;
     let mut bytes = Zeroizing::new(envelope.encrypted_data.to_vec());
     let der = cipher.decrypt(&mut bytes, DecryptionContext::Iv128(iv.into())).ok()?;
@@ -155,5 +155,22 @@ mod tests {
         assert!(one.1 != two.1 && one.2 != two.2, "the same key twice is not to be seen");
         let other = parts(&read(&seal(&der, &words("right")).unwrap()));
         assert_ne!(one.0, other.0, "another box has another salt");
+    }
+
+    #[test]
+    fn a_key_of_another_length_than_the_cipher_wants_opens_nothing() {
+        let passphrase = words("right");
+        let der = Pair::generate(Algorithm::P256).unwrap().to_pkcs8().unwrap();
+        let (_, document) = SecretDocument::from_pem(&seal(&der, &passphrase).unwrap()).unwrap();
+        let saying = |length| {
+            let mut envelope = EncryptedPrivateKeyInfo::from_der(document.as_bytes()).unwrap();
+            let Scheme::Pbes2(parameters) = &mut envelope.encryption_algorithm else { panic!("not PBES2") };
+            let Kdf::Scrypt(kdf) = &mut parameters.kdf else { panic!("not scrypt") };
+            kdf.key_length = Some(length);
+            let document = SecretDocument::try_from(envelope).unwrap();
+            document.to_pem(EncryptedPrivateKeyInfo::PEM_LABEL, LineEnding::LF).unwrap()
+        };
+        assert!(open(saying(32).as_bytes(), &passphrase).is_ok_and(|opened| is(&opened, &der)));
+        assert!(matches!(open(saying(16).as_bytes(), &passphrase), Err(Unopened::WrongPassphrase)));
     }
 }
