@@ -195,10 +195,10 @@ fn by_token<E: Event>(ledger: &Ledger<E>, token: &str, now: OffsetDateTime) -> R
     let record = found.filter(|record| !record.revoked).ok_or_else(|| {
         refused("this token is not known here, or was revoked; ask an administrator for another")
     })?;
-    if record.expires.is_some_and(|expires| expires <= now) {
+    if record.token.expires.is_some_and(|expires| expires <= now) {
         return Err(refused("this token has expired; ask an administrator for another"));
     }
-    let token::TokenRecord { name, role, line, station, .. } = record;
+    let token::TokenCreated { name, role, line, station, .. } = record.token;
     Ok(Principal { known_by: KnownBy::Token, name, role, line, station })
 }
 

@@ -56,19 +56,11 @@ impl NewToken {
     }
 }
 
-/// A token in the index, under `token/{name}`: what [`TokenCreated`] says, field by field, because a record that is
-/// flattened into another is read twice as slowly, and this one is read for every request.
+/// A token in the index, under `token/{name}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TokenRecord {
-    pub(crate) name: String,
-    pub(crate) role: Role,
-    pub(crate) sha256: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) line: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) station: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
-    pub(crate) expires: Option<OffsetDateTime>,
+    #[serde(flatten)]
+    pub(crate) token: TokenCreated,
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) created: OffsetDateTime,
     #[serde(default)]
@@ -100,9 +92,7 @@ fn hash_key(sha256: &str) -> Vec<u8> {
 
 /// Applies that a token was made.
 pub(crate) fn created(changes: &mut Changes<'_>, at: &Applied<'_>, token: &TokenCreated) {
-    let TokenCreated { name, role, sha256, line, station, expires } = token.clone();
-    let (created, revoked, last_used) = (at.at, false, None);
-    let record = TokenRecord { name, role, sha256, line, station, expires, created, revoked, last_used };
+    let record = TokenRecord { token: token.clone(), created: at.at, revoked: false, last_used: None };
     changes.put(&key(&token.name), &record);
     changes.put(&hash_key(&token.sha256), &token.name);
 }
@@ -110,7 +100,7 @@ pub(crate) fn created(changes: &mut Changes<'_>, at: &Applied<'_>, token: &Token
 /// Applies that a token was revoked; its name stays taken.
 pub(crate) fn revoked(changes: &mut Changes<'_>, _: &Applied<'_>, name: &str) {
     if let Some(record) = changes.get::<TokenRecord>(&key(name)) {
-        changes.remove(&hash_key(&record.sha256));
+        changes.remove(&hash_key(&record.token.sha256));
         changes.put(&key(name), &TokenRecord { revoked: true, ..record });
     }
 }

@@ -86,9 +86,9 @@ impl Usage {
         ledger: &Ledger<EdgeEvent>,
     ) -> Result<BTreeMap<String, OffsetDateTime>, ReadError> {
         let tokens = self.records(ledger)?.into_iter();
-        let tokens = tokens.filter(|record| !record.revoked && record.role == Role::Station);
-        let by_token =
-            tokens.map(|TokenRecord { name, station, last_used, .. }| (station.unwrap_or(name), last_used));
+        let tokens = tokens.filter(|record| !record.revoked && record.token.role == Role::Station);
+        let by_token = tokens
+            .map(|TokenRecord { token, last_used, .. }| (token.station.unwrap_or(token.name), last_used));
         let enrolled = stations(ledger)?.into_iter().filter(|station| !station.revoked);
         let by_certificate = enrolled.map(|station| {
             let seen = self.stations.of(&station.name);
@@ -108,7 +108,7 @@ impl Usage {
     pub(crate) fn records(&self, ledger: &Ledger<EdgeEvent>) -> Result<Vec<TokenRecord>, ReadError> {
         let mut records = records(ledger)?;
         for record in &mut records {
-            record.last_used = record.last_used.max(self.tokens.of(&record.name));
+            record.last_used = record.last_used.max(self.tokens.of(&record.token.name));
         }
         Ok(records)
     }
@@ -116,9 +116,9 @@ impl Usage {
     /// What is to be written down.
     fn due(&self, written: &[TokenRecord]) -> Vec<TokenUse> {
         let due = written.iter().filter_map(|record| {
-            let at = self.tokens.of(&record.name)?;
+            let at = self.tokens.of(&record.token.name)?;
             let news = record.last_used.is_none_or(|written| at - written >= STEP);
-            news.then(|| TokenUse { name: record.name.clone(), at })
+            news.then(|| TokenUse { name: record.token.name.clone(), at })
         });
         due.collect()
     }

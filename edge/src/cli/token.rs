@@ -77,19 +77,23 @@ impl Token {
                 say::line(&minted.token);
             }
             Self::Ls(ls) => {
-                for TokenRecord { name, role, line, expires, revoked, last_used, .. } in
+                for TokenRecord { token, revoked, last_used, .. } in
                     Daemon::of(&ls.state)?.get::<Vec<TokenRecord>>("/tokens").await?
                 {
-                    let line = line.as_deref().unwrap_or("*");
-                    let until = match (revoked, expires) {
+                    let line = token.line.as_deref().unwrap_or("*");
+                    let until = match (revoked, token.expires) {
                         (true, _) => "revoked".to_owned(),
                         (false, Some(expires)) => format!("until {}", expires.date()),
                         (false, None) => "no end".to_owned(),
                     };
                     let used = last_used
                         .map_or_else(|| "never used".to_owned(), |at| format!("last used {}", at.date()));
-                    let role = role.to_string();
-                    say::line(&format!("{name:<24} {role:<10} {line:<8} {until:<18} {used}"));
+                    say::line(&format!(
+                        "{:<24} {:<10} {:<8} {until:<18} {used}",
+                        token.name,
+                        token.role.to_string(),
+                        line
+                    ));
                 }
             }
             Self::Revoke(revoke) => {
