@@ -84,17 +84,21 @@ struct Scene {
     guard: Guard,
 }
 
+/// One request at a time, and as many as there are.
+pub(crate) fn one_by_one(read_back: ReadBackConfig) -> Pace {
+    Pace {
+        per_minute: 60_000,
+        count_units: true,
+        in_flight: 1,
+        first_delay: Duration::from_secs(1),
+        longest_delay: Duration::from_secs(300),
+        read_back,
+    }
+}
+
 impl Scene {
     fn new(guard: Guard) -> Self {
-        let pace = Pace {
-            per_minute: 60_000,
-            count_units: true,
-            in_flight: 1,
-            first_delay: Duration::from_secs(1),
-            longest_delay: Duration::from_secs(300),
-            read_back: ReadBackConfig::OFF,
-        };
-        let mut factory = Party::new(pace, Permit::Anybody, 1);
+        let mut factory = Party::new(one_by_one(ReadBackConfig::OFF), Permit::Anybody, 1);
         let mut issued = Issued::nothing();
         let unit = issued.pass(0, Want::Announce).unwrap();
         factory.happens(Duration::ZERO, unit.clone());

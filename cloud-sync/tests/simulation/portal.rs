@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use azure_iot::enrollment::ProvisioningStatus;
-use cloud_sync::{
-    Cause, Permit, ReadBackConfig, State, Want, answer::Call, books, clerk::Action, mind::Pace,
-};
+use cloud_sync::{Cause, Permit, ReadBackConfig, State, Want, answer::Call, books, clerk::Action};
 use emulator::{
     Fate,
     cloud::{Cloud, meet::Met},
@@ -14,7 +12,7 @@ use emulator::{
 use crate::{
     drain::issue,
     guard, on_all_cores,
-    orders::order,
+    orders::{one_by_one, order},
     party::Party,
     plant::{HUB, Happened, id, name, twin},
     share,
@@ -57,27 +55,16 @@ struct Scene {
     guard: Guard,
 }
 
-fn pace(read_back: ReadBackConfig) -> Pace {
-    Pace {
-        per_minute: 60_000,
-        count_units: true,
-        in_flight: 1,
-        first_delay: Duration::from_secs(1),
-        longest_delay: Duration::from_secs(300),
-        read_back,
-    }
-}
-
 impl Scene {
     fn new(guard: Guard, read_back: ReadBackConfig) -> Self {
         let (mut now, mut cloud) = (Duration::ZERO, cloud(1));
-        let mut factory = Party::new(pace(ReadBackConfig::OFF), Permit::Anybody, 1);
+        let mut factory = Party::new(one_by_one(ReadBackConfig::OFF), Permit::Anybody, 1);
         factory.happens(now, issue(&name(0), 0));
         while let Some((number, call)) = factory.asks(&mut now) {
             let met = cloud.meet(moment(now), &request(&call), Fate::Served);
             factory.clerk.heard(now, number, heard(met).unwrap());
         }
-        let portal = Party::new(pace(read_back), Permit::Anybody, 2);
+        let portal = Party::new(one_by_one(read_back), Permit::Anybody, 2);
         Self { now, cloud, portal, epoch: 0, late: Vec::new(), guard }
     }
 
