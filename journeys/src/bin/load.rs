@@ -14,9 +14,8 @@ struct Arguments {
     load: Load,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match Arguments::parse().load.run().await {
+fn main() -> ExitCode {
+    match Arguments::parse().load.run() {
         Ok(measured) => {
             println!("{measured:#}");
             ExitCode::SUCCESS

@@ -15,7 +15,6 @@ use serde_json::Value;
 
 use crate::{
     fault::daemon::{Came, Daemon, Environment, PATIENCE},
-    load::line::Door,
     programs,
 };
 
@@ -107,10 +106,9 @@ impl Bench {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// What lines know of it.
-    pub(crate) fn door(&self) -> Door {
-        let url = format!("https://localhost:{}", self.port);
-        Door { url, root: self.root.clone(), token: self.token.clone() }
+    /// What a line PC says who it is with.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
     }
 
     /// A line PC that has not talked to it yet.

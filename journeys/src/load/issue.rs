@@ -135,7 +135,7 @@ impl Issue {
                 let lines = appliance.door.lines(self.connections).await?;
                 let slow = match kind {
                     Kind::SlowClients => {
-                        Some(drip::begin(appliance.address, &appliance.tls, self.slow).await?)
+                        Some(drip::begin(appliance.door.address, &appliance.door.tls, self.slow).await?)
                     }
                     _ => None,
                 };
@@ -177,8 +177,6 @@ struct Appliance {
     daemon: Daemon,
     pid: u32,
     door: Door,
-    address: std::net::SocketAddr,
-    tls: Arc<ClientConfig>,
 }
 
 impl Appliance {
@@ -196,7 +194,8 @@ impl Appliance {
         roots.add(CertificateDer::from_pem_file(bench.state().join("root.pem"))?)?;
         let tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let pid = daemon.pid().context("it is gone")?;
-        Ok(Self { pid, daemon, address: bench.address(), door: bench.door(), tls: Arc::new(tls) })
+        let door = Door { address: bench.address(), tls: Arc::new(tls), token: bench.token().to_owned() };
+        Ok(Self { pid, daemon, door })
     }
 
     /// A turn, with what it costs the server.

@@ -1,24 +1,39 @@
 //! Lines that ask for identities: a keep-alive connection each, and requests that were made beforehand.
+//!
+//! They share the machine with what is measured, so they take as little of it as they can: an answer is read, its head
+//! parsed, and its body left alone.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
+    vec,
 };
 
-use anyhow::{Context, Result, anyhow, bail};
-use reqwest::{Certificate, Client, header};
-use tokio::{task::JoinSet, time::Instant};
+use anyhow::{Context, Result, anyhow, ensure};
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    sync::Mutex as Lock,
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::latency::Turn;
 
 /// How many connections come from one address: a line PC has a few.
 const EACH: usize = 8;
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How many lines the head of an answer may have.
+const HEADERS: usize = 32;
 
-/// Requests that nobody has sent yet.
+/// Requests that nobody has sent yet, in the order of their ids, as a line counts its units.
 #[derive(Debug, Clone)]
-pub(crate) struct Requests(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Requests(Arc<Mutex<vec::IntoIter<String>>>);
 
 impl Requests {
     /// Makes so many, each with a key of its own; the ids begin with `name`.
@@ -26,12 +41,8 @@ impl Requests {
         let threads = thread::available_parallelism()?.get();
         let made = thread::scope(|scope| {
             let make = |thread: usize| {
-                move || {
-                    (thread..many)
-                        .step_by(threads)
-                        .map(|n| request(&format!("{name}-{n:07}")))
-                        .collect::<Result<Vec<_>>>()
-                }
+                let mine = many * thread / threads..many * (thread + 1) / threads;
+                move || mine.map(|n| request(&format!("{name}-{n:07}"))).collect::<Result<Vec<_>>>()
             };
             let running: Vec<_> = (0..threads).map(|thread| scope.spawn(make(thread))).collect();
             running
@@ -39,11 +50,11 @@ impl Requests {
                 .map(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?)
                 .collect::<Result<Vec<_>>>()
         })?;
-        Ok(Self(Arc::new(Mutex::new(made.concat()))))
+        Ok(Self(Arc::new(Mutex::new(made.concat().into_iter()))))
     }
 
     fn next(&self) -> Result<String> {
-        let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).next();
         next.context("more requests were needed than made: say --requests")
     }
 }
@@ -55,17 +66,17 @@ fn request(id: &str) -> Result<String> {
 /// An appliance as lines see it.
 #[derive(Debug, Clone)]
 pub(crate) struct Door {
-    pub(crate) url: String,
-    pub(crate) root: Certificate,
+    pub(crate) address: SocketAddr,
+    pub(crate) tls: Arc<ClientConfig>,
     pub(crate) token: String,
 }
 
-/// A connection.
-#[derive(Debug, Clone)]
+/// A line PC's connection.
+#[derive(Debug)]
 struct Line {
-    client: Client,
-    url: String,
-    token: String,
+    stream: TlsStream<TcpStream>,
+    token: Arc<str>,
+    answer: Vec<u8>,
 }
 
 /// Line PCs, each with a connection.
@@ -76,17 +87,15 @@ impl Door {
     /// The `number`th line PC, with a connection that is open already.
     async fn line(&self, number: usize) -> Result<Line> {
         let from = Ipv4Addr::new(127, 6, 0, u8::try_from(number / EACH + 1)?);
-        let client = Client::builder()
-            .tls_certs_only([self.root.clone()])
-            .local_address(IpAddr::V4(from))
-            .http1_only()
-            .pool_max_idle_per_host(1)
-            .timeout(Duration::from_secs(20))
-            .no_proxy()
-            .build()?;
-        let line = Line { client, url: format!("{}/v1/units", self.url), token: self.token.clone() };
-        let hello = line.client.get(format!("{}/livez", self.url)).send().await?;
-        hello.error_for_status()?.bytes().await?;
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(IpAddr::V4(from), 0))?;
+        let stream = socket.connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        let tls = TlsConnector::from(self.tls.clone());
+        let stream = tls.connect(ServerName::try_from("localhost")?, stream).await?;
+        let mut line =
+            Line { stream, token: self.token.as_str().into(), answer: Vec::with_capacity(8 << 10) };
+        line.ask("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n", 200).await?;
         Ok(line)
     }
 
@@ -102,14 +111,16 @@ impl Door {
 
 impl Lines {
     /// Each asks for the next unit when it has the last, for so long.
-    pub(crate) async fn closed(&self, length: Duration, requests: &Requests) -> Result<Turn> {
+    pub(crate) async fn closed(self, length: Duration, requests: &Requests) -> Result<Turn> {
         let (begin, mut working) = (Instant::now(), JoinSet::new());
-        for line in &self.0 {
-            let (line, requests) = (line.clone(), requests.clone());
+        for mut line in self.0 {
+            let requests = requests.clone();
             working.spawn(async move {
                 let mut latencies = Vec::new();
                 while begin.elapsed() < length {
-                    latencies.push(line.issue(requests.next()?).await?);
+                    let asked = Instant::now();
+                    line.issue(&requests.next()?).await?;
+                    latencies.push(asked.elapsed());
                 }
                 Ok::<_, anyhow::Error>(latencies)
             });
@@ -119,20 +130,21 @@ impl Lines {
 
     /// So many units a second, asked for when it is time, whether the last ones are there or not.
     pub(crate) async fn offered(
-        &self,
+        self,
         per_second: u32,
         length: Duration,
         requests: &Requests,
     ) -> Result<Turn> {
+        let lines: Vec<_> = self.0.into_iter().map(|line| Arc::new(Lock::new(line))).collect();
         let (begin, mut working) = (Instant::now(), JoinSet::new());
         let many = per_second * u32::try_from(length.as_secs())?;
-        for (n, line) in (0..many).zip(self.0.iter().cycle()) {
+        for (n, line) in (0..many).zip(lines.iter().cycle()) {
             // What counts is when it should have been sent.
             let due = begin + Duration::from_secs(1) * n / per_second;
-            tokio::time::sleep_until(due).await;
+            sleep_until(due).await;
             let (line, request) = (line.clone(), requests.next()?);
             working.spawn(async move {
-                line.issue(request).await?;
+                line.lock().await.issue(&request).await?;
                 Ok(vec![due.elapsed()])
             });
         }
@@ -149,20 +161,52 @@ async fn end(mut working: JoinSet<Result<Vec<Duration>>>, begin: Instant) -> Res
 }
 
 impl Line {
-    /// Asks for a unit; how long the whole answer took.
-    async fn issue(&self, request: String) -> Result<Duration> {
-        let begin = Instant::now();
-        let request = self
-            .client
-            .post(&self.url)
-            .bearer_auth(&self.token)
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(request);
-        let response = request.send().await?;
-        let (status, body) = (response.status().as_u16(), response.bytes().await?);
-        if status != 201 {
-            bail!("answered {status}: {}", String::from_utf8_lossy(&body));
-        }
-        Ok(begin.elapsed())
+    /// Asks for a unit.
+    async fn issue(&mut self, request: &str) -> Result<()> {
+        let request = format!(
+            "POST /v1/units HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{request}",
+            self.token,
+            request.len()
+        );
+        self.ask(&request, 201).await
     }
+
+    /// Sends a request, and reads its whole answer, which has to have this status.
+    async fn ask(&mut self, request: &str, status: u16) -> Result<()> {
+        self.stream.write_all(request.as_bytes()).await?;
+        self.stream.flush().await?;
+        let found = timeout(PATIENCE, self.answer()).await.context("no answer")??;
+        ensure!(found == status, "answered {found}: {}", String::from_utf8_lossy(&self.answer));
+        Ok(())
+    }
+
+    /// Reads an answer; returns its status.
+    async fn answer(&mut self) -> Result<u16> {
+        self.answer.clear();
+        loop {
+            ensure!(
+                self.stream.read_buf(&mut self.answer).await? > 0,
+                "the connection ends within an answer"
+            );
+            if let Some((status, length)) = head(&self.answer)? {
+                while self.answer.len() < length {
+                    let read = self.stream.read_buf(&mut self.answer).await?;
+                    ensure!(read > 0, "the connection ends within an answer");
+                }
+                return Ok(status);
+            }
+        }
+    }
+}
+
+/// The status of an answer and its length with its head, once its head is there.
+fn head(answer: &[u8]) -> Result<Option<(u16, usize)>> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+    let mut response = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(head) = response.parse(answer)? else { return Ok(None) };
+    let status = response.code.context("an answer without a status")?;
+    let length = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+    let length = length.map_or(Ok("0"), |header| std::str::from_utf8(header.value))?;
+    Ok(Some((status, head + length.parse::<usize>()?)))
 }

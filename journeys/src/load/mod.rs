@@ -12,6 +12,7 @@ mod raw;
 use anyhow::Result;
 use clap::Subcommand;
 use serde_json::Value;
+use tokio::runtime::{self, Runtime};
 
 pub use drain::Drain;
 pub use issue::Issue;
@@ -30,11 +31,15 @@ impl Load {
     ///
     /// # Errors
     /// Where the harness itself could not do its work, or was answered what it did not expect.
-    pub async fn run(&self) -> Result<Value> {
+    pub fn run(&self) -> Result<Value> {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         match self {
-            Self::Issue(issue) => issue.run().await,
-            Self::Drain(drain) => drain.run().await,
+            // Lines share the machine with the appliance that is measured: they keep to one thread.
+            Self::Issue(issue) => {
+                runtime::Builder::new_current_thread().enable_all().build()?.block_on(issue.run())
+            }
+            // The emulator is to take whatever comes.
+            Self::Drain(drain) => Runtime::new()?.block_on(drain.run()),
         }
     }
 }
