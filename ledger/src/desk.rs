@@ -2,7 +2,8 @@
 //!
 //! There is one [`Writer`]. Who comes to an empty desk takes it and writes the commit at once, on its own thread: handing
 //! over and waking up would cost more than everything else but the disk. Who comes while somebody writes queues, and the
-//! ledger's own thread writes whatever has queued in one batch. There is no timer on the way to an answer.
+//! ledger's own thread writes whatever has queued in one batch. It lets whoever else can run do so first: on a busy machine
+//! they bring more, for the same sync. There is no timer on the way to an answer.
 
 use std::{
     collections::VecDeque,
@@ -11,6 +12,7 @@ use std::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -165,7 +167,9 @@ impl<E: Event> Desk<E> {
             if state.is_pressed()
                 && let Some(writer) = state.writer.take()
             {
-                return self.take(state, writer);
+                drop(state);
+                thread::yield_now();
+                return self.take(self.lock(), writer);
             }
             let pause = state.writer.as_ref().map_or(writer::IDLE, |writer| writer.rest());
             state.asleep = true;
