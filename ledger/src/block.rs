@@ -4,7 +4,8 @@
 //! Most of our keys come in order, so what is put together lies together: a record of sled is a block of ours,
 //! `{key length u16, value length u32, key, value}` again and again in the order of the keys, little-endian.
 //!
-//! A block lies under a key that is not greater than any in it, and it reaches to the next block.
+//! A block lies under a key that is not greater than any in it, and it reaches to the next block. That key is as short as
+//! it can be, like a separator in a B-tree: sled keeps 22 bytes in a node, and what is longer elsewhere.
 //! What comes behind the last key of a block fills it up to [`FULL`]; what comes between its keys parts it where it is
 //! larger than [`SMALL`], so that keys in no order, such as hashes, do not cost the rewriting of a large block each.
 
@@ -13,7 +14,7 @@ use crate::tree::Stored;
 /// The size in bytes that a block has at most, unless it is one record.
 pub(crate) const FULL: usize = 2048;
 /// The size from which on a block is parted where something comes between its keys.
-const SMALL: usize = 512;
+const SMALL: usize = 256;
 const LENGTHS: usize = 6;
 
 /// A block as it lies on disk, and as such untrusted.
@@ -110,11 +111,21 @@ struct Parting {
     inserted: bool,
     /// The next record begins a block.
     parts_here: bool,
+    /// Where the last record begins in its block.
+    last: usize,
 }
 
 impl Parting {
     fn size(&self) -> usize {
         self.parts.last().map_or(0, |(_, block)| block.len())
+    }
+
+    /// The shortest key that is greater than the last one, and not greater than `key`.
+    fn separator(&self, key: &[u8]) -> Vec<u8> {
+        let last = self.parts.last().and_then(|(_, block)| block.get(self.last..)).and_then(split);
+        let last = last.map_or(&[][..], |((last, _), _)| last);
+        let shared = key.iter().zip(last).take_while(|(key, last)| key == last).count();
+        key[..key.len().min(shared + 1)].to_vec()
     }
 
     fn part(&mut self) {
@@ -131,7 +142,8 @@ impl Parting {
         if self.parts.is_empty() {
             self.parts.push((None, Vec::with_capacity(SMALL)));
         } else if self.parts_here || self.size() + size > FULL {
-            self.parts.push((Some(key.to_vec()), Vec::with_capacity(SMALL)));
+            let at = self.separator(key);
+            self.parts.push((Some(at), Vec::with_capacity(SMALL)));
         }
         self.parts_here = false;
         let Some((_, block)) = self.parts.last_mut() else { return };
@@ -139,6 +151,7 @@ impl Parting {
         let (Ok(key_len), Ok(value_len)) = lengths else {
             unreachable!("a frame is far smaller than 4 GiB, and a key has a few hundred bytes")
         };
+        self.last = block.len();
         block.extend_from_slice(&key_len.to_le_bytes());
         block.extend_from_slice(&value_len.to_le_bytes());
         block.extend_from_slice(key);

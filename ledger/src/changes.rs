@@ -25,16 +25,20 @@ impl Lookup for Index {
 
 /// What a batch has changed so far.
 #[derive(Debug, Default)]
-pub(crate) struct Overlay(Batch);
+pub(crate) struct Overlay {
+    changes: Batch,
+    /// Where a record is written before it is kept, so that what is kept takes no more than it needs.
+    json: Vec<u8>,
+}
 
 impl Overlay {
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.changes.is_empty()
     }
 
     /// The changes, for the index.
     pub(crate) fn into_batch(self) -> Batch {
-        self.0
+        self.changes
     }
 }
 
@@ -120,8 +124,11 @@ impl<'a> Changes<'a> {
 
     /// Stores `value` under `key`.
     pub fn put<T: Serialize>(&mut self, key: &[u8], value: &T) {
-        let json = serde_json::to_vec(value).expect("records are plain data");
-        self.set(key, |seq| Some((seq, json)));
+        let mut json = std::mem::take(&mut self.overlay.json);
+        json.clear();
+        serde_json::to_writer(&mut json, value).expect("records are plain data");
+        self.set(key, |seq| Some((seq, json.as_slice().to_vec())));
+        self.overlay.json = json;
     }
 
     /// Removes the record under `key`.
@@ -140,7 +147,7 @@ impl<'a> Changes<'a> {
             if self.seq <= self.reach {
                 self.touched.insert(key.to_vec());
             }
-            self.overlay.0.insert(key.to_vec(), value(self.seq));
+            self.overlay.changes.insert(key.to_vec(), value(self.seq));
         }
     }
 }
@@ -151,7 +158,7 @@ fn stored(
     failure: &RefCell<Option<ReadError>>,
     key: &[u8],
 ) -> Option<Stored> {
-    if let Some(value) = overlay.0.get(key) {
+    if let Some(value) = overlay.changes.get(key) {
         return value.clone();
     }
     index.get(key).unwrap_or_else(|error| {

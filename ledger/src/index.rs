@@ -30,13 +30,13 @@ use crate::{
 pub(crate) type Found = (Vec<u8>, Vec<u8>);
 
 /// How many changes are gathered before they are written, unless somebody waits for them.
-const GATHERED: usize = 512;
+const GATHERED: usize = 2048;
 /// How long they are gathered.
-const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(100);
 /// How long the tree may take for anything.
 const HANGS: Duration = Duration::from_secs(10);
 /// How many changes may be in memory; whoever brings more waits for the tree.
-const MOST: usize = 2048;
+const MOST: usize = 8192;
 
 /// The same while the disk is full.
 const MOST_WITHOUT_ROOM: usize = 128 * 1024;
