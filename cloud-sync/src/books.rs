@@ -11,7 +11,7 @@
 //! | `paused` | [`Pause`], while a person wants nothing to be sent |
 //! | `read-back` | [`crate::readback::Progress`] |
 //!
-//! A program's `Event::apply` calls [`want`] and [`record`]; nothing else writes under these keys.
+//! A program's `Event::apply` calls [`begin`], [`want`] and [`record`]; nothing else writes under these keys.
 
 use azure_iot::RegistrationId;
 use ledger::{Applied, Changes, FrameRef, ReadError, Reads, Seq, View};
@@ -107,6 +107,18 @@ pub fn want(changes: &mut Changes<'_>, at: &Applied<'_>, id: &RegistrationId, wa
     step(changes, at, id, Happening::Wanted { want, epoch });
 }
 
+/// Applies that `want` is wanted for a unit that nothing was ever wanted for.
+///
+/// The caller knows that it is new, so its standing is not looked for: where units come fast, that is a look less into a
+/// large index for each.
+pub fn begin(changes: &mut Changes<'_>, at: &Applied<'_>, id: &RegistrationId, want: Want, epoch: u32) {
+    debug_assert!(
+        changes.includes(&record_key(id)) || changes.get::<Record>(&record_key(id)).is_none(),
+        "{id} has a standing"
+    );
+    change(changes, at, id, None, Happening::Wanted { want, epoch });
+}
+
 /// Applies what a worker wrote.
 pub fn record(changes: &mut Changes<'_>, at: &Applied<'_>, event: &CloudEvent) {
     if let Some((id, happening)) = event.happening() {
@@ -134,11 +146,22 @@ pub fn record(changes: &mut Changes<'_>, at: &Applied<'_>, event: &CloudEvent) {
 
 /// The one place where a standing changes (law 5).
 fn step(changes: &mut Changes<'_>, at: &Applied<'_>, id: &RegistrationId, happening: Happening) {
+    let before = changes.get(&record_key(id));
+    change(changes, at, id, before, happening);
+}
+
+/// What a happening makes of a standing.
+fn change(
+    changes: &mut Changes<'_>,
+    at: &Applied<'_>,
+    id: &RegistrationId,
+    before: Option<Record>,
+    happening: Happening,
+) {
     let key = record_key(id);
     if changes.includes(&key) {
         return;
     }
-    let before: Option<Record> = changes.get(&key);
     let wanted = matches!(happening, Happening::Wanted { .. });
     // What has drifted is to be told, or decided, once more: it stays told, and begins anew.
     let begins = wanted || matches!(happening, Happening::Drifted { .. });

@@ -22,6 +22,7 @@ use time::OffsetDateTime;
 #[serde(rename_all = "snake_case")]
 enum Shop {
     Wanted { id: RegistrationId, want: Want, epoch: u32 },
+    Begun { id: RegistrationId },
     Cloud(CloudEvent),
 }
 
@@ -29,6 +30,7 @@ impl Event for Shop {
     fn apply(&self, at: &Applied<'_>, changes: &mut Changes<'_>) {
         match self {
             Self::Wanted { id, want, epoch } => books::want(changes, at, id, *want, *epoch),
+            Self::Begun { id } => books::begin(changes, at, id, Want::Announce, 1),
             Self::Cloud(event) => books::record(changes, at, event),
         }
     }
@@ -119,6 +121,25 @@ async fn what_waits_is_told_oldest_first_and_leaves_the_queue_once_settled() {
     assert_eq!(look(&ledger).1, [id("m"), id("z")], "a new want queues again");
     let books = books::balance(&ledger).unwrap();
     assert_eq!(books, Books { enqueued: 4, settled: 1, waiting: 2, held: 0, superseded: 1 });
+}
+
+#[tokio::test]
+async fn what_begins_stands_as_what_is_wanted_for_the_first_time() {
+    let (wanted, begun) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (wanted, begun) = (open(&wanted), open(&begun));
+    let id = |id: &str| id.parse::<RegistrationId>().unwrap();
+    for name in ["b", "a"] {
+        write(&wanted, vec![Shop::Wanted { id: id(name), want: Want::Announce, epoch: 1 }]).await;
+        write(&begun, vec![Shop::Begun { id: id(name) }]).await;
+    }
+    assert_eq!(look(&begun), look(&wanted));
+    let state = |ledger| books::committed(ledger, &id("a")).unwrap().map(|record| record.state);
+    assert_eq!(state(&begun), state(&wanted));
+    assert_eq!(look(&begun).0, Books { enqueued: 2, waiting: 2, ..Books::default() });
+    for ledger in [&wanted, &begun] {
+        write(ledger, vec![Shop::Wanted { id: id("b"), want: Want::Replace, epoch: 2 }]).await;
+    }
+    assert_eq!(look(&begun), look(&wanted));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

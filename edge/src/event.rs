@@ -253,7 +253,7 @@ impl From<CloudEvent> for EdgeEvent {
 }
 
 impl Event for EdgeEvent {
-    const INDEX_VERSION: u32 = 5;
+    const INDEX_VERSION: u32 = 6;
 
     fn apply(&self, at: &Applied<'_>, changes: &mut Changes<'_>) {
         match self {
@@ -284,8 +284,10 @@ impl Event for EdgeEvent {
                     clock::seen(changes, at);
                 }
                 order::issued(changes, unit);
-                let want = if unit.again.is_some() { Want::Replace } else { Want::Announce };
-                books::want(changes, at, &unit.id, want, unit.epoch);
+                match &unit.again {
+                    Some(_) => books::want(changes, at, &unit.id, Want::Replace, unit.epoch),
+                    None => books::begin(changes, at, &unit.id, Want::Announce, unit.epoch),
+                }
             }
             Self::Cloud(event) => {
                 if let CloudEvent::Superseded { generation } = event {

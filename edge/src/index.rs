@@ -6,9 +6,9 @@
 //! | `fence` | [`crate::fence::Fence`] |
 //! | `lost/{id}` | [`crate::event::LostUnit`]: issued by this box, and not in the backup that it was restored from |
 //! | `unit/{id}` | [`Unit`] |
-//! | `key/{SHA-256 of the public key}` | the id that has it |
+//! | `key/{SHA-256 of the public key, its first 16 bytes}` | the id that has it |
 //! | `idem/{SHA-256}` | [`Remembered`] |
-//! | `order/{seq / 16, 15 hex digits}` | units in the order of their issue: `[[seq, id], …]` |
+//! | `order/{seq, 16 hex digits}` | the id of the unit that this frame issued |
 //! | `line/{line}` | [`LineRecord`] |
 //! | `day/{line}/{date}` | a counter |
 //! | `ca` | the SHA-256 of the issuing CA at work, once one has taken over from another |
@@ -34,9 +34,8 @@ use crate::{
 
 /// Who this box is.
 pub(crate) const BOX: &[u8] = b"box";
-/// Units in the order of their issue, so many frames to a record: neighbours are written and read together.
+/// Units in the order of their issue.
 pub(crate) const ORDER: &[u8] = b"order/";
-const ORDERED: Seq = 16;
 
 /// Who this box is now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,10 +134,7 @@ pub(crate) fn issued(changes: &mut Changes<'_>, at: &Applied<'_>, unit: &UnitIss
     if unit.epoch > 1 {
         return;
     }
-    let neighbours = order(at.seq);
-    let mut ordered: Vec<(Seq, RegistrationId)> = changes.get(&neighbours).unwrap_or_default();
-    ordered.push((at.seq, unit.id.clone()));
-    changes.put(&neighbours, &ordered);
+    changes.put(&order(at.seq), &unit.id);
     if let Some(idempotency) = &unit.idempotency {
         let remembered = Remembered { id: unit.id.clone(), request: idempotency.request.clone() };
         changes.put(&idem(&idempotency.key), &remembered);
@@ -153,17 +149,31 @@ pub(crate) fn unit(id: &RegistrationId) -> Vec<u8> {
     ["unit/", id.as_ref()].concat().into_bytes()
 }
 
-/// The record of the order that tells what frame `seq` issued.
+/// Where it stands which unit frame `seq` issued.
 pub(crate) fn order(seq: Seq) -> Vec<u8> {
-    format!("order/{:015x}", seq / ORDERED).into_bytes()
+    format!("order/{seq:016x}").into_bytes()
+}
+
+/// The frame that a key of the order is about.
+pub(crate) fn ordered_by(key: &[u8]) -> Option<Seq> {
+    Seq::from_str_radix(std::str::from_utf8(key.strip_prefix(ORDER)?).ok()?, 16).ok()
 }
 
 pub(crate) fn lost(id: &RegistrationId) -> Vec<u8> {
     ["lost/", id.as_ref()].concat().into_bytes()
 }
 
+/// Where it stands who has the public key with this SHA-256, hex.
+///
+/// Half of the hash: keys come in no order, so what is put there is dearer than anything else, and less so where it is
+/// small. Two keys whose halves agree count as one. Nobody finds another one for a key that there is (2^128 attempts), and
+/// who makes two of his own that agree (2^64) is refused one of them.
 pub(crate) fn key(sha256: &str) -> Vec<u8> {
-    ["key/", sha256].concat().into_bytes()
+    let mut half = [0; 16];
+    match sha256.get(..2 * half.len()).map(|hex| hex::decode_to_slice(hex, &mut half)) {
+        Some(Ok(())) => [&b"key/"[..], &half].concat(),
+        _ => ["key/", sha256].concat().into_bytes(),
+    }
 }
 
 pub(crate) fn idem(sha256: &str) -> Vec<u8> {

@@ -20,7 +20,7 @@ use crate::{
     csr::Csr,
     enroll::{Asked, Judgement, Known, Refusal, judge},
     event::{Idempotency, UnitIssued},
-    fingerprint::sha256,
+    fingerprint::{sha256, thumbprint},
     http::{
         Shared, refused, unavailable,
         units::{certificate, certificate_der, certificate_of},
@@ -117,7 +117,7 @@ pub(crate) async fn issue(floor: &Shared, principal: &Principal, wish: Wish) -> 
         key_sha256,
         key_origin,
         serial: leaf.serial,
-        sha256: sha256(&leaf.der).to_uppercase(),
+        sha256: thumbprint(&leaf.der),
         not_before: leaf.not_before,
         not_after: leaf.not_after,
         certificate: STANDARD.encode(&leaf.der),

@@ -5,7 +5,11 @@ use zeroize::Zeroizing;
 
 /// Encodes `der` under `label`, in lines of 64.
 pub(crate) fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {
-    let text = Zeroizing::new(STANDARD.encode(der));
+    of_base64(label, &Zeroizing::new(STANDARD.encode(der)))
+}
+
+/// Encodes what `text` is the base64 of under `label`, in lines of 64.
+pub(crate) fn of_base64(label: &str, text: &str) -> Zeroizing<String> {
     // Room for all of it at once: a string that grows leaves copies behind.
     let mut pem = Zeroizing::new(String::with_capacity(text.len() + text.len() / 64 + 2 * label.len() + 64));
     pem.push_str("-----BEGIN ");

@@ -58,6 +58,9 @@ impl From<CloudEvent> for Happened {
 impl Event for Happened {
     fn apply(&self, at: &Applied<'_>, changes: &mut Changes<'_>) {
         match self {
+            Self::Unit(unit) if unit.want == Want::Announce => {
+                books::begin(changes, at, &unit.id, unit.want, unit.epoch);
+            }
             Self::Unit(unit) => books::want(changes, at, &unit.id, unit.want, unit.epoch),
             Self::Claimed { id, epoch } => books::want(changes, at, id, Want::Activate, *epoch),
             Self::Released { id, epoch } => books::want(changes, at, id, Want::Deactivate, *epoch),

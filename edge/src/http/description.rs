@@ -9,11 +9,7 @@ use time::OffsetDateTime;
 use web::Problem;
 use zeroize::Zeroizing;
 
-use super::{
-    Floor,
-    units::{certificate_der, certificate_pem},
-    unreadable,
-};
+use super::{Floor, units::certificate_pem_of, unreadable};
 use crate::{event::UnitIssued, index::Unit, pem};
 
 /// A unit, with its certificate. What it says to its own station alone, its code and its key, is added with
@@ -60,7 +56,7 @@ impl Description {
         issued_at: OffsetDateTime,
         cloud: Standing,
     ) -> Result<Self, Problem> {
-        let certificate = certificate_pem(&certificate_der(&issued)?);
+        let certificate = certificate_pem_of(&issued);
         let chain = floor.issuing.chain_of(&floor.ledger, &issued.issuer_sha256);
         Ok(Self {
             id: issued.id,

@@ -12,10 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 use web::{Json, Problem};
 
-use super::{
-    Shared,
-    units::{certificate_der, certificate_pem},
-};
+use super::{Shared, units::certificate_pem_of};
 use crate::{
     access::Principal,
     issuance::{Outcome, Wish, id, issue},
@@ -53,9 +50,8 @@ pub(super) async fn createleaf(
     let wish = Wish { id: Some(id(&deviceid)?), line, ..Wish::default() };
     match issue(&floor, &principal, wish).await? {
         Outcome::Issued { unit, private_key: Some(key), .. } => {
-            let der = certificate_der(&unit)?;
-            let body =
-                json!({ "public": certificate_pem(&der), "key": pem::encode("PRIVATE KEY", &key).as_str() });
+            let public = certificate_pem_of(&unit);
+            let body = json!({ "public": public, "key": pem::encode("PRIVATE KEY", &key).as_str() });
             Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
         }
         // Without a csr in the wish, a new unit has a key of ours and a repeat is refused.

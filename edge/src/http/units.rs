@@ -1,5 +1,7 @@
 //! Units that were issued: one, or a part of the list.
 
+use std::mem;
+
 use axum::{
     Extension,
     extract::{
@@ -81,18 +83,8 @@ fn ordered(
     after: Seq,
     limit: usize,
 ) -> Result<Vec<(Seq, RegistrationId)>, ReadError> {
-    // The first record holds `after` itself, and perhaps what follows it.
-    let first = ledger.get::<Vec<(Seq, RegistrationId)>>(&index::order(after))?;
-    let mut found: Vec<_> = first.into_iter().flatten().filter(|(seq, _)| *seq > after).take(limit).collect();
-    let mut key = index::order(after);
-    while found.len() < limit {
-        let page = ledger.scan::<Vec<(Seq, RegistrationId)>>(index::ORDER, Some(&key), limit.div_ceil(16))?;
-        let Some((last, _)) = page.last() else { break };
-        key.clone_from(last);
-        found.extend(page.into_iter().flat_map(|(_, units)| units));
-    }
-    found.truncate(limit);
-    Ok(found)
+    let found = ledger.scan::<RegistrationId>(index::ORDER, Some(&index::order(after)), limit)?;
+    Ok(found.into_iter().filter_map(|(key, id)| Some((index::ordered_by(&key)?, id))).collect())
 }
 
 /// What may be said about a unit to whoever may read units.
@@ -126,6 +118,11 @@ pub(crate) fn certificate_of(floor: &Shared, unit: &Unit) -> Result<Vec<u8>, Pro
     certificate_der(&issued(floor, unit)?.1)
 }
 
+/// The certificate of a unit, PEM: the event has it in base64 already.
+pub(super) fn certificate_pem_of(issued: &UnitIssued) -> String {
+    mem::take(&mut *pem::of_base64("CERTIFICATE", &issued.certificate))
+}
+
 /// What leads from a unit's certificate to a root, PEM.
 fn chain(floor: &Shared, issued: &UnitIssued) -> Result<String, Problem> {
     let chain = floor.issuing.chain_of(&floor.ledger, &issued.issuer_sha256);
@@ -135,8 +132,7 @@ fn chain(floor: &Shared, issued: &UnitIssued) -> Result<String, Problem> {
 /// A unit's certificate, read back from the journal, and its chain.
 pub(crate) fn certificate(floor: &Shared, unit: &Unit) -> Result<(String, String), Problem> {
     let (_, issued) = issued(floor, unit)?;
-    let der = certificate_der(&issued)?;
-    Ok((certificate_pem(&der), chain(floor, &issued)?))
+    Ok((certificate_pem_of(&issued), chain(floor, &issued)?))
 }
 
 pub(crate) fn certificate_pem(der: &[u8]) -> String {
