@@ -1,7 +1,8 @@
 //! What was read from the tree lately, also that there was nothing: most of what a commit looks at, whoever asked for it
 //! has looked at just before.
 //!
-//! What the tree is asked for while it is written to may be from before or after; nobody knows, so it is not kept.
+//! It follows every commit, so what it has is the newest there is, and it is asked first. What the tree is asked for while
+//! somebody commits may be from before that; nobody knows, so it is not kept.
 
 use std::num::NonZeroUsize;
 
@@ -18,8 +19,8 @@ const LARGEST: usize = 2048;
 #[derive(Debug)]
 pub(crate) struct Cache {
     records: LruCache<Vec<u8>, Option<Stored>>,
-    /// How often the tree was written to.
-    writes: u64,
+    /// How often something was committed.
+    commits: u64,
 }
 
 /// A look into the tree that has begun.
@@ -28,32 +29,32 @@ pub(crate) struct Look(u64);
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { records: LruCache::new(MOST.get()), writes: 0 }
+        Self { records: LruCache::new(MOST.get()), commits: 0 }
     }
 }
 
 impl Cache {
-    /// What the tree holds under `key`, if that was asked for lately.
+    /// What there is under `key`, if that was asked for lately.
     pub(crate) fn get(&mut self, key: &[u8]) -> Option<&Option<Stored>> {
         self.records.get(key)
     }
 
     /// Begins a look into the tree.
     pub(crate) fn look(&self) -> Look {
-        Look(self.writes)
+        Look(self.commits)
     }
 
-    /// Keeps what was found, unless the tree was written to since the look began.
+    /// Keeps what was found, unless somebody has committed since the look began.
     pub(crate) fn keep(&mut self, look: Look, key: &[u8], found: &Option<Stored>) {
-        if look.0 == self.writes && size(found) <= LARGEST {
+        if look.0 == self.commits && size(found) <= LARGEST {
             self.records.insert(key.to_vec(), found.clone());
         }
     }
 
-    /// The tree holds `batch` from now on.
-    pub(crate) fn written(&mut self, batch: &Batch) {
-        self.writes += 1;
-        for (key, value) in batch {
+    /// `changes` are committed.
+    pub(crate) fn committed(&mut self, changes: &Batch) {
+        self.commits += 1;
+        for (key, value) in changes {
             if size(value) > LARGEST {
                 self.records.remove(key);
             } else if let Some(kept) = self.records.peek_mut(key) {
@@ -86,13 +87,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_follows_what_is_written() {
+    fn what_is_kept_follows_what_is_committed() {
         let mut cache = Cache::default();
         let (large, look) = (Some((2, vec![b' '; LARGEST + 1])), cache.look());
         for key in [b"a", b"b", b"c"] {
             cache.keep(look, key, &record(1));
         }
-        cache.written(&Batch::from([
+        cache.committed(&Batch::from([
             (b"a".to_vec(), record(2)),
             (b"b".to_vec(), None),
             (b"c".to_vec(), large),
@@ -103,10 +104,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_looked_for_while_the_tree_was_written_to_is_not_kept() {
+    fn what_was_looked_for_while_somebody_committed_is_not_kept() {
         let mut cache = Cache::default();
         let look = cache.look();
-        cache.written(&Batch::from([(b"a".to_vec(), record(2))]));
+        cache.committed(&Batch::from([(b"a".to_vec(), record(2))]));
         cache.keep(look, b"a", &record(1));
         assert_eq!(cache.get(b"a"), None);
     }

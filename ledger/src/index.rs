@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! commit ─▶ recent (memory) ─▶ one thread, some changes at a time ─▶ Tree
-//! read   ─▶ recent, else what is just being written, else what was read lately, else Tree
+//! read   ─▶ what was read lately, else recent, else what is just being written, else Tree
 //! ```
 //!
 //! A commit is safe in the journal before it comes here, so nobody waits for the tree: changes are gathered in memory,
@@ -114,7 +114,7 @@ impl Index {
             let mut state = shared.lock();
             state.check()?;
             let State { recent, writing, cache, .. } = &mut *state;
-            if let Some(found) = recent.get(key).or_else(|| writing.get(key)).or_else(|| cache.get(key)) {
+            if let Some(found) = cache.get(key).or_else(|| recent.get(key)).or_else(|| writing.get(key)) {
                 return Ok(found.clone());
             }
             cache.look()
@@ -161,6 +161,7 @@ impl Index {
         state.check()?;
         // The thread sleeps until there is something, and then until there is enough: it is not woken for every commit.
         let (was_empty, was_few) = (state.recent.is_empty(), state.recent.len() < GATHERED);
+        state.cache.committed(&changes);
         state.recent.extend(changes);
         state.reach = Some(reach);
         let wake = was_empty || (was_few && state.recent.len() >= GATHERED);
@@ -302,7 +303,6 @@ impl Shared {
             self.tree.sync()?;
         }
         let mut state = self.lock();
-        state.cache.written(&writing);
         state.writing = Arc::default();
         state.written = reach.map_or(0, |(seq, _)| seq);
         if sync {

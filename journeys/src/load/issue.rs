@@ -49,7 +49,7 @@ pub struct Issue {
     #[arg(long, default_value_t = 1000)]
     slow: usize,
     /// How many requests are made beforehand.
-    #[arg(long, default_value_t = 300_000)]
+    #[arg(long, default_value_t = 500_000)]
     requests: usize,
     /// Who has a turn; everybody, if left out. For a profile.
     #[arg(long, value_delimiter = ',')]
