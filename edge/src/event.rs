@@ -284,9 +284,11 @@ impl Event for EdgeEvent {
                     clock::seen(changes, at);
                 }
                 order::issued(changes, unit);
-                match &unit.again {
-                    Some(_) => books::want(changes, at, &unit.id, Want::Replace, unit.epoch),
-                    None => books::begin(changes, at, &unit.id, Want::Announce, unit.epoch),
+                match (&unit.again, unit.epoch) {
+                    (None, 1) => books::begin(changes, at, &unit.id, Want::Announce, unit.epoch),
+                    // An earlier version did not say of a renewal that it is one.
+                    (None, _) => books::want(changes, at, &unit.id, Want::Announce, unit.epoch),
+                    (Some(_), _) => books::want(changes, at, &unit.id, Want::Replace, unit.epoch),
                 }
             }
             Self::Cloud(event) => {
