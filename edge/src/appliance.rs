@@ -21,7 +21,7 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
-use web::{Limits, Server};
+use web::{Limits, Server, Tls};
 
 use crate::{
     Config, EdgeEvent,
@@ -125,6 +125,19 @@ pub struct Appliance {
     floor: Shared,
 }
 
+/// What a start begins with.
+struct Opened {
+    state: StateDir,
+    keyring: Keyring,
+    tls: Tls,
+    claim: ClaimKey,
+    /// PEM.
+    root: Vec<u8>,
+    /// Of what signs checkpoints, DER.
+    own_certificate: Vec<u8>,
+    ledger: Ledger<EdgeEvent>,
+}
+
 impl std::fmt::Debug for Appliance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Appliance").field("address", &self.server.local_addr()).finish_non_exhaustive()
@@ -154,6 +167,19 @@ impl Appliance {
         let own_certificate = checkpoint_key.certificates.first().cloned().unwrap_or_default();
         let options = Options { checkpoint_key: Some(checkpoint_key), ..options };
         let ledger = Ledger::open(&state.ledger(), &options)?;
+        let opened = Opened { state, keyring, tls, claim, root, own_certificate, ledger: ledger.clone() };
+        // Whoever is refused may try again at once, and finds nobody in the ledger.
+        Self::bind_on(opened, config, passphrase, source).inspect_err(|_| ledger.close_blocking())
+    }
+
+    /// The rest of it, with the ledger open.
+    fn bind_on(
+        opened: Opened,
+        config: &Config,
+        passphrase: &Passphrase,
+        source: Source,
+    ) -> Result<Self, StartError> {
+        let Opened { state, keyring, tls, claim, root, own_certificate, ledger } = opened;
         settle(&state, &ledger)?;
         let issuing = Issuing::open(&state, keyring, config.profiles.clone(), now())?;
         let this_box = ledger.get::<BoxRecord>(index::BOX)?;

@@ -273,13 +273,19 @@ impl<E: Event> Ledger<E> {
 
     /// Finishes what is queued, forces the index to disk and lets go of the folder once all clones are dropped.
     pub async fn close(self) {
+        // A panic in the writer would have ended the process.
+        let _ = tokio::task::spawn_blocking(move || self.close_blocking()).await;
+    }
+
+    /// The same for who is not async; blocks meanwhile.
+    pub fn close_blocking(self) {
         self.places.close();
         // If it has ended already, there is nothing left to finish.
         self.desk.0.order(|orders| orders.stop = true);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            // A panic in the writer would have ended the process.
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            // As above.
+            let _ = thread.join();
         }
     }
 }
