@@ -144,13 +144,13 @@ pub fn record(changes: &mut Changes<'_>, at: &Applied<'_>, event: &CloudEvent) {
     }
 }
 
-/// The one place where a standing changes (law 5).
+/// Applies a happening to the standing that there is.
 fn step(changes: &mut Changes<'_>, at: &Applied<'_>, id: &RegistrationId, happening: Happening) {
     let before = changes.get(&record_key(id));
     change(changes, at, id, before, happening);
 }
 
-/// What a happening makes of a standing.
+/// The one place where a standing changes (law 5).
 fn change(
     changes: &mut Changes<'_>,
     at: &Applied<'_>,

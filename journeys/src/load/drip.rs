@@ -1,21 +1,18 @@
 //! Clients that never finish a sentence: a connection each, and a byte of a header now and then.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::Ipv4Addr, time::Duration};
 
 use anyhow::{Result, ensure};
-use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
     sync::mpsc,
     task::JoinSet,
     time::{Instant, sleep_until},
 };
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::client::TlsStream;
+
+use super::line::Door;
 
 /// Over how long they come, one after the other; for so long the server lets them be, so that they go on coming at that rate.
 const COMING: Duration = Duration::from_secs(5);
@@ -26,21 +23,15 @@ const EACH: usize = 8;
 
 /// Starts so many, and returns once each has begun its header or was sent away; they come again when they are sent away,
 /// until they are dropped.
-pub(crate) async fn begin(
-    address: SocketAddr,
-    tls: &Arc<ClientConfig>,
-    clients: usize,
-) -> Result<JoinSet<()>> {
+pub(crate) async fn begin(door: &Door, clients: usize) -> Result<JoinSet<()>> {
     let mut dripping = JoinSet::new();
     let (there, mut arrived) = mpsc::channel::<()>(1);
     for number in 0..clients {
         let from = u16::try_from(number / EACH)?;
         let [a, b] = from.to_be_bytes();
-        let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 7, a, b.max(1))), 0);
-        let (tls, first) = (
-            TlsConnector::from(tls.clone()),
-            Instant::now() + COMING * u32::try_from(number)? / u32::try_from(clients)?,
-        );
+        let from = Ipv4Addr::new(127, 7, a, b.max(1));
+        let (door, first) =
+            (door.clone(), Instant::now() + COMING * u32::try_from(number)? / u32::try_from(clients)?);
         let mut there = Some(there.clone());
         dripping.spawn(async move {
             let mut next = first;
@@ -48,7 +39,7 @@ pub(crate) async fn begin(
                 sleep_until(next).await;
                 next += PAUSE;
                 // Being sent away is what it is there for.
-                if let Ok(stream) = knock(address, from, &tls).await {
+                if let Ok(stream) = knock(&door, from).await {
                     drop(there.take());
                     let _ = drip(stream).await;
                 }
@@ -64,11 +55,8 @@ pub(crate) async fn begin(
 }
 
 /// Opens a connection, and begins a header.
-async fn knock(to: SocketAddr, from: SocketAddr, tls: &TlsConnector) -> Result<TlsStream<TcpStream>> {
-    let socket = TcpSocket::new_v4()?;
-    socket.bind(from)?;
-    let stream = socket.connect(to).await?;
-    let mut stream = tls.connect(ServerName::try_from("localhost")?, stream).await?;
+async fn knock(door: &Door, from: Ipv4Addr) -> Result<TlsStream<TcpStream>> {
+    let mut stream = door.connect(from).await?;
     stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nx-slow: ").await?;
     Ok(stream)
 }

@@ -134,9 +134,7 @@ impl Issue {
                 let appliance = if kind == Kind::CloudSwallows { &swallowed } else { &online };
                 let lines = appliance.door.lines(self.connections).await?;
                 let slow = match kind {
-                    Kind::SlowClients => {
-                        Some(drip::begin(appliance.door.address, &appliance.door.tls, self.slow).await?)
-                    }
+                    Kind::SlowClients => Some(drip::begin(&appliance.door, self.slow).await?),
                     _ => None,
                 };
                 let turn = match kind {

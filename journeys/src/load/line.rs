@@ -87,16 +87,21 @@ impl Door {
     /// The `number`th line PC, with a connection that is open already.
     async fn line(&self, number: usize) -> Result<Line> {
         let from = Ipv4Addr::new(127, 6, 0, u8::try_from(number / EACH + 1)?);
-        let socket = TcpSocket::new_v4()?;
-        socket.bind(SocketAddr::new(IpAddr::V4(from), 0))?;
-        let stream = socket.connect(self.address).await?;
-        stream.set_nodelay(true)?;
-        let tls = TlsConnector::from(self.tls.clone());
-        let stream = tls.connect(ServerName::try_from("localhost")?, stream).await?;
+        let stream = self.connect(from).await?;
+        stream.get_ref().0.set_nodelay(true)?;
         let mut line =
             Line { stream, token: self.token.as_str().into(), answer: Vec::with_capacity(8 << 10) };
         line.ask("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n", 200).await?;
         Ok(line)
+    }
+
+    /// A connection from this address, with nothing said yet.
+    pub(super) async fn connect(&self, from: Ipv4Addr) -> Result<TlsStream<TcpStream>> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(IpAddr::V4(from), 0))?;
+        let stream = socket.connect(self.address).await?;
+        let tls = TlsConnector::from(self.tls.clone());
+        Ok(tls.connect(ServerName::try_from("localhost")?, stream).await?)
     }
 
     /// So many line PCs, with connections that are open.
